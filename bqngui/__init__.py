@@ -1,0 +1,1 @@
+"""The room that shows and asks: the Flask GUI of one BQN server."""

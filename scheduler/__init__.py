@@ -1,0 +1,1 @@
+"""The room that acts on time: who leads, what must be sent, what must be applied."""
