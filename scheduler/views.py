@@ -1,0 +1,558 @@
+"""What a server can be asked, and the values that it answers with.
+
+`Desk` is the one seam between the rooms below and the GUI: the GUI, the command line
+and the forwarding of a secondary all speak it. Every value is frozen; an expected
+outcome (a refusal, a disagreement, a file that cannot be read) is a value of a union,
+never an exception. Commit ids are 40 hexadecimal digits. Rates are kbit/s.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Protocol
+
+from configrepo.merge import Disagreement
+from configrepo.model import Problem, ServerId
+from configrepo.unify import Answer, Proposal, RowId
+
+
+class Role(StrEnum):
+    """What a person may do; each role includes the ones before it."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMINISTRATOR = "administrator"
+
+    def includes(self, other: Role) -> bool:
+        """Whether this role may do what `other` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who acts. `address` is where the browser is; `local` marks the local administrator."""
+
+    name: str
+    role: Role
+    address: str = ""
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A login account: a `user` block of the configuration. No password, no login."""
+
+    name: str
+    role: Role
+    password_hash: str | None
+
+
+# --- What is seen -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One throughput sample of a server; `time` is POSIX seconds."""
+
+    time: float
+    downlink_kbps: int
+    uplink_kbps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """One server as this server sees it.
+
+    `state` is one of ready, suspect, unreachable, joining, conflict, starting.
+    `sync` is one of in sync, behind, applying, failed, drifted, unreachable, unknown:
+    *in sync* only if the hash of the running configuration that the server reported
+    equals the commit's. `samples` are the newest last; `cpu_percent` None if not known.
+    """
+
+    id: ServerId
+    name: str
+    address: str
+    gui_url: str
+    role: Literal["primary", "secondary", "alone", "candidate", "unknown"]
+    state: str
+    state_sentence: str
+    sync: str
+    sync_sentence: str
+    behind: int | None
+    version: str
+    ssh_port: int
+    control_port: int
+    head: str | None
+    running: str | None
+    last_contact: datetime | None
+    rtt_ms: float | None
+    cpu_percent: float | None
+    samples: tuple[Sample, ...] = ()
+    simulated: bool = False
+
+    @property
+    def newest(self) -> Sample | None:
+        """The newest sample, if there is one."""
+        return self.samples[-1] if self.samples else None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The cluster (or the one server, alone) as this server sees it now.
+
+    `state` is alone, ready, degraded, joining or split; `status` is complete or "n of m".
+    `sentence` says why things are as they are, `since` when they became so (UTC).
+    """
+
+    me: ServerId
+    name: str
+    version: str
+    clustered: bool
+    state: str
+    state_sentence: str
+    status: str
+    status_sentence: str
+    primary: ServerId | None
+    term: int
+    since: datetime | None
+    sentence: str
+    servers: tuple[ServerView, ...]
+    alarms: tuple[str, ...]
+    simulated: bool
+    read_only_reason: str | None = None
+
+    def server(self, server_id: ServerId) -> ServerView | None:
+        """The server with that id, if it is a member."""
+        return next((s for s in self.servers if s.id == server_id), None)
+
+
+# --- Configuration, candidate, commit -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """One block of the configuration as text. `server` is None for a common block.
+
+    `section` is the page group it belongs to (Interfaces, Profiles, Rates, …, Undefined).
+    `text` shows secrets as sealed tokens only.
+    """
+
+    path: str
+    title: str
+    section: str
+    server: ServerId | None
+    text: str
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationView:
+    """All blocks at a revision, with the person's own candidate laid over them."""
+
+    revision: str
+    blocks: tuple[BlockView, ...]
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One block before and after; None is absent."""
+
+    path: str
+    title: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a candidate, a rollback or a unification would change, and on which servers.
+
+    `problems` are those of the result; an error among them forbids the commit.
+    `disagreements` are keys that somebody else changed meanwhile in another way.
+    """
+
+    base: str
+    head: str
+    changes: tuple[FileChange, ...]
+    servers: tuple[ServerId, ...]
+    problems: tuple[Problem, ...]
+    disagreements: tuple[Disagreement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A commit that is durable on the server that wrote it.
+
+    `written_by` is the server that made it (the primary); `repeated` says that the same
+    request was already committed before and nothing was done twice.
+    """
+
+    revision: str
+    written_by: ServerId
+    sentence: str
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was changed. `sentence` says why and what to do; `problems` name places."""
+
+    sentence: str
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreed:
+    """Somebody else changed the same keys meanwhile; the input is kept in the candidate."""
+
+    disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The candidate was changed; `warnings` are problems that do not forbid it."""
+
+    paths: tuple[str, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+CommitOutcome = Committed | Refused | Disagreed
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionView:
+    """One commit of the history. `running_on` are the servers that run exactly it."""
+
+    id: str
+    parents: tuple[str, ...]
+    author: str
+    committer: str
+    time: datetime
+    subject: str
+    body: str
+    term: str
+    server: str
+    running_on: tuple[ServerId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionDetail:
+    """One commit with what it changed against its first parent."""
+
+    revision: RevisionView
+    changes: tuple[FileChange, ...]
+
+
+# --- Membership -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The result of one directed connectivity check.
+
+    `what` is "control port" or "SSH"; `cause` is one word or phrase (ok, refused,
+    filtered, no route, name not found, not our program, other cluster, wrong identity,
+    wrong key, gate missing, …); `advice` is what to do, with the rule to add.
+    """
+
+    source: str
+    target: str
+    what: str
+    address: str
+    port: int
+    ok: bool
+    cause: str
+    sentence: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddForm:
+    """What the vendor's *Add BQN to a cluster…* asks for."""
+
+    other_id: ServerId
+    other_address: str
+    own_address: str
+    other_ssh_port: int = 22
+    other_control_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A server that presented a right code and waits to be accepted."""
+
+    id: ServerId
+    name: str
+    address: str
+    ssh_port: int
+    control_port: int
+    fingerprint: str
+    reaches: tuple[Reach, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An open invitation of this server. `code` is the one text to copy over.
+
+    `stage` is waiting (nobody used the code yet), knocking (see `knock`), accepted,
+    or expired; `expires_in_s` counts down from 900.
+    """
+
+    form: AddForm
+    code: str
+    expires_in_s: int
+    stage: Literal["waiting", "knocking", "accepted", "expired"]
+    reaches: tuple[Reach, ...]
+    knock: Knock | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinProgress:
+    """How far this server's own joining is, as the joining server sees it.
+
+    `stage`: none, checking, waiting (for acceptance), accepted (unification is done at
+    the primary), joined, failed. `sentence` says it in words with what to do.
+    """
+
+    stage: Literal["none", "checking", "waiting", "accepted", "joined", "failed"]
+    sentence: str
+    reaches: tuple[Reach, ...] = ()
+    primary: ServerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unification:
+    """A joiner whose configuration waits to be unified with the primary's.
+
+    `answers` and `acknowledged` are what was said so far; they survive a reload and a
+    restart. `problems` are those of the result as it stands, per row id ("" = general).
+    """
+
+    joiner: ServerId
+    joiner_name: str
+    cluster_name: str
+    servers: tuple[ServerId, ...]
+    proposal: Proposal
+    answers: Mapping[RowId, Answer]
+    acknowledged: frozenset[RowId]
+    problems: Mapping[str, tuple[Problem, ...]]
+    open_rows: tuple[RowId, ...]
+
+
+# --- Users ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """An API or clone token of a user; its text is shown once, when it is made."""
+
+    name: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """A `user` block of the configuration."""
+
+    name: str
+    role: Role
+    has_password: bool
+    tokens: tuple[TokenView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMade:
+    """A fresh token: the only time that its text is seen."""
+
+    user: str
+    name: str
+    text: str
+    expires: str
+    commit: Committed
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log."""
+
+    time: datetime
+    person: str
+    address: str
+    action: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """The unfinished change of one person; kept on this server until commit or discard."""
+
+    base: str
+    paths: tuple[str, ...] = field(default=())
+
+
+class Desk(Protocol):
+    """Everything that a GUI page, an API call or the command line may ask of a server."""
+
+    def overview(self) -> Overview:
+        """The cluster as this server sees it now; cheap, called every two seconds."""
+        ...
+
+    # configuration and candidate
+    def configuration(self, person: Person) -> ConfigurationView:
+        """All blocks now, with the person's candidate laid over them."""
+        ...
+
+    def saved_text(self, server: ServerId, revision: str | None = None) -> str:
+        """The `.conf` of a server (common + its own part), secrets as sealed tokens."""
+        ...
+
+    def candidate(self, person: Person) -> CandidateView | None:
+        """The person's unfinished change, or None."""
+        ...
+
+    def edit(self, person: Person, path: str | None, text: str) -> Edited | Refused:
+        """Put one block (text with its opener) into the candidate.
+
+        `path` None makes a new block whose path follows from its opener; empty text
+        removes the block at `path`. Server-specific new blocks belong to this server.
+        """
+        ...
+
+    def discard(self, person: Person, path: str | None = None) -> None:
+        """Drop one path of the candidate, or (None) all of it."""
+        ...
+
+    def load(self, person: Person, data: bytes, server: ServerId) -> Edited | Refused:
+        """Make the candidate equal to a saved `.conf`: common part and `server`'s own."""
+        ...
+
+    def compare(self, person: Person) -> Comparison | None:
+        """What the candidate would change; None if there is no candidate."""
+        ...
+
+    def commit(
+        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+    ) -> CommitOutcome:
+        """Commit the candidate, here or (on a secondary) at the primary."""
+        ...
+
+    # history
+    def history(
+        self, limit: int = 50, skip: int = 0, path: str | None = None
+    ) -> tuple[RevisionView, ...]:
+        """Commits, newest first; only those that touched `path` if given."""
+        ...
+
+    def revision(self, revision: str) -> RevisionDetail:
+        """One commit. Raises configrepo.errors.NotFound."""
+        ...
+
+    def compare_rollback(self, revision: str) -> Comparison:
+        """What going back to `revision` would change (cluster/ is never rolled back)."""
+        ...
+
+    def rollback(
+        self, person: Person, revision: str, message: str, request_id: str
+    ) -> CommitOutcome:
+        """Make a new commit whose configuration is that of `revision`."""
+        ...
+
+    # membership
+    def invite(self, person: Person, form: AddForm) -> Invitation | Refused:
+        """Check the way to the other server and open an invitation (15 minutes, 5 tries)."""
+        ...
+
+    def invitation(self) -> Invitation | None:
+        """The open invitation, with who is knocking."""
+        ...
+
+    def withdraw(self, person: Person) -> None:
+        """Close the open invitation."""
+        ...
+
+    def accept(self, person: Person) -> Unification | Refused:
+        """Accept the knocking server: exchange keys and fetch its configuration."""
+        ...
+
+    def join(
+        self, person: Person, code: str, form: AddForm | None, own_address: str, own_ssh_port: int
+    ) -> JoinProgress:
+        """Present a code to the server that made it. Returns at once with the first stage."""
+        ...
+
+    def join_progress(self) -> JoinProgress:
+        """How far this server's own joining is."""
+        ...
+
+    def give_up_joining(self, person: Person) -> None:
+        """Forget a joining that has not been committed yet."""
+        ...
+
+    # unification (at the primary, or at the server that will be it)
+    def unification(self) -> Unification | None:
+        """The unification that waits, with the answers so far."""
+        ...
+
+    def answer(
+        self, person: Person, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+    ) -> Unification | Refused:
+        """Keep the answers (all of them, replacing those kept before)."""
+        ...
+
+    def compare_unification(self) -> Comparison | Refused:
+        """What the unification would change on the servers that run now."""
+        ...
+
+    def commit_unification(self, person: Person, message: str, request_id: str) -> CommitOutcome:
+        """Make the merge commit and send it to all; refused while a row is open."""
+        ...
+
+    # users
+    def account(self, name: str) -> Account | None:
+        """The account with that name, for a login."""
+        ...
+
+    def token_account(self, token: str) -> Account | None:
+        """The account whose unexpired token this is, or None. Constant-time comparison."""
+        ...
+
+    def users(self) -> tuple[UserView, ...]:
+        """All `user` blocks."""
+        ...
+
+    def put_user(
+        self, person: Person, name: str, role: Role, password_hash: str | None, request_id: str
+    ) -> CommitOutcome:
+        """Add a user or change role and (if given) password hash; one commit."""
+        ...
+
+    def create_token(
+        self, person: Person, user: str, name: str, days: int, request_id: str
+    ) -> TokenMade | Refused | Disagreed:
+        """Make a token for an existing user; one commit that holds only its SHA-256."""
+        ...
+
+    def revoke_token(self, person: Person, user: str, name: str, request_id: str) -> CommitOutcome:
+        """Remove a token; one commit."""
+        ...
+
+    # the rest
+    def repository(self) -> Path:
+        """Where `config.git` is, for the read-only clone."""
+        ...
+
+    def audit(self, person: Person, action: str, result: str) -> None:
+        """Write one line of the audit log; the caller must not pass secrets."""
+        ...
+
+    def audit_log(self, limit: int = 200) -> tuple[AuditEntry, ...]:
+        """The newest lines of the audit log, newest first."""
+        ...
