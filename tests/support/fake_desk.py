@@ -1,0 +1,608 @@
+"""A desk in memory: behaves like a server as far as a page can see, and keeps its state.
+
+A test may set `view` (what the overview says), `refusal` (every write is then refused with
+that sentence), `progress` and `invited` directly, and read `audited` afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from configrepo.errors import NotFound
+from configrepo.merge import Disagreement
+from configrepo.model import Files, Problem, ServerId, Severity
+from configrepo.unify import Answer, Edit, RowId, Take, UnifyRow
+from scheduler.views import (
+    Account,
+    AddForm,
+    AuditEntry,
+    BlockView,
+    CandidateView,
+    CommitOutcome,
+    Committed,
+    Comparison,
+    ConfigurationView,
+    Disagreed,
+    Edited,
+    FileChange,
+    Invitation,
+    JoinProgress,
+    Knock,
+    Overview,
+    Person,
+    Refused,
+    RevisionDetail,
+    RevisionView,
+    Role,
+    TokenMade,
+    TokenView,
+    Unification,
+    UserView,
+)
+from tests.support import fake_scenes as scenes
+
+ADMINISTRATOR = Person("admin", Role.ADMINISTRATOR, "192.0.2.9", local=True)
+SECTIONS = {
+    "profile": "Profiles",
+    "policy": "Rates, flows, monitoring",
+    "rules": "Rates, flows, monitoring",
+    "clock": "Time",
+    "subscriber-group": "Groups",
+    "api": "REST API",
+}
+
+
+class FakeDesk:
+    """The whole `Desk` protocol over a list of commits in memory."""
+
+    def __init__(self, view: Overview, files: Files, repository: Path | None = None) -> None:
+        self.view = view
+        self.refusal: str | None = None
+        self.invited: Invitation | None = None
+        self.progress = JoinProgress("none", "This server is not joining a cluster.")
+        self.unifying_now: Unification | None = None
+        self.audited: list[AuditEntry] = []
+        self.hashes: dict[str, str] = {}
+        self._repository = repository or Path("/nonexistent/config.git")
+        self._trees: dict[str, dict[str, str]] = {}
+        self._revisions: list[RevisionView] = []
+        self._candidates: dict[str, tuple[str, dict[str, str | None]]] = {}
+        self._requests: dict[str, Committed] = {}
+        self._token_hashes: dict[tuple[str, str], str] = {}
+        self._write(dict(files), "system", "Factory default and this server's own configuration")
+
+    # --- scenes ---------------------------------------------------------------------
+
+    @classmethod
+    def alone(cls) -> FakeDesk:
+        """BQN 0 of the examples, not in a cluster."""
+        return cls(scenes.overview_alone(), scenes.cluster_files([0]))
+
+    @classmethod
+    def cluster_of_three(cls, me: int = 0) -> FakeDesk:
+        """A healthy cluster of BQN 0, 1 and 2, seen from `me`."""
+        return cls(scenes.overview_of([0, 1, 2], me), scenes.cluster_files([0, 1, 2]))
+
+    @classmethod
+    def unifying(cls) -> FakeDesk:
+        """BQN 0 and 1 are a cluster, BQN 2 was accepted and waits to be unified."""
+        desk = cls(scenes.overview_of([0, 1]), scenes.cluster_files([0, 1]))
+        desk.invite(ADMINISTRATOR, AddForm(ServerId(2), "192.168.56.113", "192.168.56.111"))
+        desk.knock()
+        desk.accept(ADMINISTRATOR)
+        return desk
+
+    def knock(self) -> None:
+        """Let the invited server present the code."""
+        assert self.invited is not None
+        form = self.invited.form
+        me, other = int(self.view.me), int(form.other_id)
+        self.invited = replace(
+            self.invited,
+            stage="knocking",
+            knock=Knock(
+                id=form.other_id,
+                name=f"bqn{other}",
+                address=form.other_address,
+                ssh_port=form.other_ssh_port,
+                control_port=form.other_control_port or 63500 + other,
+                fingerprint="SHA256:" + hashlib.sha256(bytes([other])).hexdigest(),
+                reaches=scenes.reaches(me, other) + scenes.reaches(other, me),
+            ),
+        )
+
+    # --- what is seen -----------------------------------------------------------------
+
+    def overview(self) -> Overview:
+        """What the scene says, with the newest commit as everybody's head."""
+        head = self._head
+        servers = tuple(
+            replace(s, head=head, running=head) if s.sync == "in sync" else s
+            for s in self.view.servers
+        )
+        return replace(self.view, servers=servers)
+
+    # --- configuration and candidate -----------------------------------------------------
+
+    def configuration(self, person: Person) -> ConfigurationView:
+        """All blocks with the person's candidate laid over them."""
+        base, overlay = self._candidates.get(person.name, (self._head, {}))
+        tree = self._trees[self._head]
+        blocks = tuple(
+            BlockView(path, _title(text), _section(path), _server(path), text, path in overlay)
+            for path, text in sorted(_laid_over(tree, overlay).items())
+        )
+        removed = tuple(sorted(p for p, text in overlay.items() if text is None))
+        return ConfigurationView(base, blocks, removed)
+
+    def saved_text(self, server: ServerId, revision: str | None = None) -> str:
+        """The server's effective text at a revision."""
+        return scenes.text_of(self._tree(revision or self._head), str(server))
+
+    def candidate(self, person: Person) -> CandidateView | None:
+        """The person's overlay, if there is one."""
+        kept = self._candidates.get(person.name)
+        return CandidateView(kept[0], tuple(sorted(kept[1]))) if kept else None
+
+    def edit(self, person: Person, path: str | None, text: str) -> Edited | Refused:
+        """Put one block into the person's overlay."""
+        if self.refusal:
+            return Refused(self.refusal)
+        if text.strip():
+            problem = _unreadable(text)
+            if problem:
+                return Refused("The block cannot be read.", (problem,))
+            found = scenes.path_of(text.splitlines()[0], str(int(self.view.me)))
+            if path is not None and found != path:
+                return Refused(f"The opener names another block ({found}) than {path}.")
+            self._overlay(person)[found] = text.rstrip("\n") + "\n"
+            return Edited((found,))
+        if path is None:
+            return Refused("There is nothing to add: the text is empty.")
+        self._overlay(person)[path] = None
+        return Edited((path,))
+
+    def discard(self, person: Person, path: str | None = None) -> None:
+        """Drop one path of the overlay, or all of it."""
+        kept = self._candidates.get(person.name)
+        if path is not None and kept is not None:
+            kept[1].pop(path, None)
+        if path is None or (kept is not None and not kept[1]):
+            self._candidates.pop(person.name, None)
+
+    def load(self, person: Person, data: bytes, server: ServerId) -> Edited | Refused:
+        """Make the overlay equal to a saved file."""
+        if self.refusal:
+            return Refused(self.refusal)
+        text = data.decode("utf-8", errors="replace")
+        problem = _unreadable(text)
+        if problem:
+            return Refused("The file cannot be read; nothing was loaded.", (problem,))
+        new = scenes.files_of(text, str(int(server)))
+        roots = ("common/", f"servers/{int(server)}/")
+        now = {p: t for p, t in self._trees[self._head].items() if p.startswith(roots)}
+        overlay: dict[str, str | None] = {p: t for p, t in new.items() if now.get(p) != t}
+        overlay |= dict.fromkeys(now.keys() - new.keys())
+        self._candidates[person.name] = (self._head, overlay)
+        return Edited(tuple(sorted(overlay)))
+
+    def compare(self, person: Person) -> Comparison | None:
+        """The overlay against the newest commit."""
+        kept = self._candidates.get(person.name)
+        if kept is None:
+            return None
+        base, overlay = kept
+        after = _laid_over(self._trees[self._head], overlay)
+        return self._comparison(base, after, self._conflicts(base, overlay))
+
+    def commit(
+        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+    ) -> CommitOutcome:
+        """Commit the overlay; what somebody else changed meanwhile must be chosen."""
+        kept = self._candidates.get(person.name)
+        if request_id in self._requests or self.refusal or kept is None:
+            return self._repeated(request_id, "There is nothing to commit.")
+        base, overlay = kept
+        still = tuple(d for d in self._conflicts(base, overlay) if _row_id(d) not in choices)
+        if still:
+            return Disagreed(still)
+        for disagreement in self._conflicts(base, overlay):
+            match choices[_row_id(disagreement)]:
+                case Take(side="cluster"):
+                    overlay.pop(disagreement.path)
+                case Edit(text=text):
+                    overlay[disagreement.path] = text
+                case Take():
+                    pass
+        del self._candidates[person.name]
+        tree = _laid_over(self._trees[self._head], overlay)
+        return self._commit(person, tree, message, request_id)
+
+    # --- history ----------------------------------------------------------------------
+
+    def history(
+        self, limit: int = 50, skip: int = 0, path: str | None = None
+    ) -> tuple[RevisionView, ...]:
+        """Commits, newest first."""
+        newest_first = [self._with_running(r) for r in reversed(self._revisions)]
+        touched = [r for r in newest_first if path is None or path in self._changed_paths(r)]
+        return tuple(touched[skip : skip + limit])
+
+    def revision(self, revision: str) -> RevisionDetail:
+        """One commit and its changes."""
+        self._tree(revision)
+        found = next(r for r in self._revisions if r.id == revision)
+        before = self._trees[found.parents[0]] if found.parents else {}
+        return RevisionDetail(self._with_running(found), _changes(before, self._trees[revision]))
+
+    def compare_rollback(self, revision: str) -> Comparison:
+        """What going back would change."""
+        return self._comparison(self._head, self._tree(revision), ())
+
+    def rollback(
+        self, person: Person, revision: str, message: str, request_id: str
+    ) -> CommitOutcome:
+        """A new commit with the tree of an old one."""
+        if request_id in self._requests or self.refusal:
+            return self._repeated(request_id, "")
+        return self._commit(person, dict(self._tree(revision)), message, request_id)
+
+    # --- membership -------------------------------------------------------------------
+
+    def invite(self, person: Person, form: AddForm) -> Invitation | Refused:
+        """Open an invitation."""
+        if self.refusal:
+            return Refused(self.refusal)
+        if self.view.server(form.other_id) is not None:
+            return Refused(f"BQN {form.other_id} is already a member. Choose another id.")
+        reaches = scenes.reaches(int(self.view.me), int(form.other_id), ssh_ok=False)
+        code = "BQN1-" + "-".join(["ABCDE", "FGHIJ", "KLMNP", "QRSTU"] * 5)
+        self.invited = Invitation(form, code, 900, "waiting", reaches)
+        return self.invited
+
+    def invitation(self) -> Invitation | None:
+        """The open invitation."""
+        return self.invited
+
+    def withdraw(self, person: Person) -> None:
+        """Close the invitation."""
+        self.invited = None
+
+    def accept(self, person: Person) -> Unification | Refused:
+        """Accept who knocks and lay out the unification."""
+        knocking = self.invited.knock if self.invited else None
+        if self.refusal or self.invited is None or knocking is None:
+            return Refused(self.refusal or "No server is waiting to be accepted.")
+        self.invited = replace(self.invited, stage="accepted")
+        self.unifying_now = _counted(
+            Unification(
+                joiner=knocking.id,
+                joiner_name=knocking.name,
+                cluster_name="the cluster" if self.view.clustered else self.view.name,
+                servers=tuple(s.id for s in self.view.servers),
+                proposal=scenes.proposal_of_bqn2(),
+                answers={},
+                acknowledged=frozenset(),
+                problems={},
+                open_rows=(),
+            )
+        )
+        return self.unifying_now
+
+    def join(
+        self, person: Person, code: str, form: AddForm | None, own_address: str, own_ssh_port: int
+    ) -> JoinProgress:
+        """Present a code; only codes of this fake begin with BQN1-."""
+        if self.refusal:
+            self.progress = JoinProgress("failed", self.refusal)
+        elif not code.strip().startswith("BQN1-"):
+            self.progress = JoinProgress("failed", "This is not a join code. Copy all of it.")
+        else:
+            me = int(self.view.me)
+            other = int(form.other_id) if form else 0
+            self.progress = JoinProgress(
+                "waiting",
+                f"BQN {other} has the request. Accept it there: Administration, Cluster.",
+                scenes.reaches(me, other),
+                ServerId(other),
+            )
+        return self.progress
+
+    def join_progress(self) -> JoinProgress:
+        """How far the joining is."""
+        return self.progress
+
+    def give_up_joining(self, person: Person) -> None:
+        """Forget the joining."""
+        self.progress = JoinProgress("none", "This server is not joining a cluster.")
+
+    # --- unification ------------------------------------------------------------------
+
+    def unification(self) -> Unification | None:
+        """The unification that waits."""
+        return self.unifying_now
+
+    def answer(
+        self, person: Person, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+    ) -> Unification | Refused:
+        """Keep the answers."""
+        if self.refusal or self.unifying_now is None:
+            return Refused(self.refusal or "No unification is waiting.")
+        self.unifying_now = _counted(
+            replace(self.unifying_now, answers=dict(answers), acknowledged=acknowledged)
+        )
+        return self.unifying_now
+
+    def compare_unification(self) -> Comparison | Refused:
+        """What the answers so far would change."""
+        if self.unifying_now is None:
+            return Refused("No unification is waiting.")
+        if self.unifying_now.open_rows:
+            return Refused("Some rows are still open.")
+        return self._comparison(self._head, self._unified_tree(self.unifying_now), ())
+
+    def commit_unification(self, person: Person, message: str, request_id: str) -> CommitOutcome:
+        """Make the merge commit; refused while a row is open."""
+        waiting = self.unifying_now
+        if request_id in self._requests or self.refusal or waiting is None:
+            return self._repeated(request_id, "No unification is waiting.")
+        if waiting.open_rows:
+            return Refused(f"{len(waiting.open_rows)} rows are still open. Answer them first.")
+        outcome = self._commit(person, self._unified_tree(waiting), message, request_id)
+        members = [int(s) for s in waiting.servers] + [int(waiting.joiner)]
+        self.view = scenes.overview_of(sorted(members), int(self.view.me))
+        self.unifying_now, self.invited = None, None
+        return outcome
+
+    def _unified_tree(self, waiting: Unification) -> dict[str, str]:
+        tree = dict(self._trees[self._head]) | dict(waiting.proposal.server_specific)
+        for row in waiting.proposal.rows:
+            value = _value(waiting.answers.get(row.id), row.cluster, row.joiner, row.proposal)
+            opener, *lines = tree.get(row.path, row.title + "\n").splitlines()
+            if row.key is None:
+                opener, *lines = (value or opener).splitlines()
+            else:
+                lines = [x for x in lines if not x.strip().startswith(row.key)]
+                lines += [value] if value else []
+            tree[row.path] = "\n".join([opener, *(f" {x.strip()}" for x in lines)]) + "\n"
+        return tree
+
+    # --- users ------------------------------------------------------------------------
+
+    def account(self, name: str) -> Account | None:
+        """The account of a user block."""
+        user = next((u for u in self.users() if u.name == name), None)
+        return Account(user.name, user.role, self.hashes.get(name)) if user else None
+
+    def token_account(self, token: str) -> Account | None:
+        """The account whose token this is."""
+        wanted = hashlib.sha256(token.encode()).hexdigest()
+        name = next((n for (n, _), kept in self._token_hashes.items() if kept == wanted), None)
+        return self.account(name) if name is not None else None
+
+    def users(self) -> tuple[UserView, ...]:
+        """All user blocks."""
+        tree = self._trees[self._head]
+        return tuple(
+            _user(text, self.hashes)
+            for p, text in sorted(tree.items())
+            if p.startswith("common/user/")
+        )
+
+    def put_user(
+        self, person: Person, name: str, role: Role, password_hash: str | None, request_id: str
+    ) -> CommitOutcome:
+        """Add or change a user block."""
+        if request_id in self._requests or self.refusal:
+            return self._repeated(request_id, "")
+        path = f"common/user/{name}.conf"
+        old = self._trees[self._head].get(path, "").splitlines()[1:]
+        tokens = [x for x in old if x.startswith(" token ")]
+        if password_hash is not None:
+            self.hashes[name] = password_hash
+        text = "\n".join([f"user {name}", f" role {role}", *tokens]) + "\n"
+        tree = self._trees[self._head] | {path: text}
+        return self._commit(person, tree, f"Set user {name}", request_id)
+
+    def create_token(
+        self, person: Person, user: str, name: str, days: int, request_id: str
+    ) -> TokenMade | Refused | Disagreed:
+        """Make a token; its text is derived from its name."""
+        path = f"common/user/{user}.conf"
+        tree = self._trees[self._head]
+        if self.refusal or path not in tree:
+            return Refused(self.refusal or f"There is no user {user}.")
+        text = f"bqn_{user}_{name}_{len(self._revisions)}"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._token_hashes[user, name] = digest
+        expires = (scenes.NOW + timedelta(days=days)).date().isoformat()
+        line = f" token {name} sha256 {digest} expires {expires}\n"
+        commit = self._commit(
+            person, tree | {path: tree[path] + line}, f"Token {name} of {user}", request_id
+        )
+        return TokenMade(user, name, text, expires, commit)
+
+    def revoke_token(self, person: Person, user: str, name: str, request_id: str) -> CommitOutcome:
+        """Remove a token line."""
+        if request_id in self._requests or self.refusal:
+            return self._repeated(request_id, "")
+        path = f"common/user/{user}.conf"
+        lines = self._trees[self._head].get(path, "").splitlines(keepends=True)
+        self._token_hashes.pop((user, name), None)
+        text = "".join(x for x in lines if not x.startswith(f" token {name} "))
+        tree = self._trees[self._head] | {path: text}
+        return self._commit(person, tree, f"Revoke token {name} of {user}", request_id)
+
+    # --- the rest ---------------------------------------------------------------------
+
+    def repository(self) -> Path:
+        """Where the repository is (if a test gave one)."""
+        return self._repository
+
+    def audit(self, person: Person, action: str, result: str) -> None:
+        """Remember an audit line."""
+        entry = AuditEntry(datetime.now(UTC), person.name, person.address, action, result)
+        self.audited.append(entry)
+
+    def audit_log(self, limit: int = 200) -> tuple[AuditEntry, ...]:
+        """The audit lines, newest first."""
+        return tuple(reversed(self.audited))[:limit]
+
+    # --- the list of commits -------------------------------------------------------------
+
+    @property
+    def _head(self) -> str:
+        return self._revisions[-1].id
+
+    def _tree(self, revision: str) -> dict[str, str]:
+        if revision not in self._trees:
+            raise NotFound(f"There is no revision {revision}.")
+        return self._trees[revision]
+
+    def _write(self, tree: dict[str, str], author: str, message: str) -> str:
+        number = len(self._revisions)
+        revision = hashlib.sha1(f"{number} {message}".encode(), usedforsecurity=False).hexdigest()
+        subject, _, body = message.partition("\n")
+        parents = (self._head,) if self._revisions else ()
+        self._trees[revision] = tree
+        self._revisions.append(
+            RevisionView(
+                id=revision,
+                parents=parents,
+                author=author,
+                committer=self.view.name,
+                time=scenes.NOW + timedelta(minutes=number),
+                subject=subject,
+                body=body.strip(),
+                term=str(self.view.term),
+                server=str(int(self.view.me)),
+            )
+        )
+        return revision
+
+    def _commit(
+        self, person: Person, tree: dict[str, str], message: str, request_id: str
+    ) -> Committed:
+        revision = self._write(tree, person.name, message)
+        writer = self.view.me if self.view.primary is None else self.view.primary
+        done = Committed(revision, writer, f"Committed on BQN {writer}.")
+        self._requests[request_id] = replace(done, repeated=True)
+        return done
+
+    def _repeated(self, request_id: str, otherwise: str) -> CommitOutcome:
+        return self._requests.get(request_id) or Refused(self.refusal or otherwise)
+
+    def _with_running(self, revision: RevisionView) -> RevisionView:
+        running = tuple(s.id for s in self.overview().servers if s.running == revision.id)
+        return replace(revision, running_on=running)
+
+    def _changed_paths(self, revision: RevisionView) -> set[str]:
+        return {c.path for c in self.revision(revision.id).changes}
+
+    def _overlay(self, person: Person) -> dict[str, str | None]:
+        return self._candidates.setdefault(person.name, (self._head, {}))[1]
+
+    def _conflicts(self, base: str, overlay: Mapping[str, str | None]) -> tuple[Disagreement, ...]:
+        before, now = self._trees[base], self._trees[self._head]
+        return tuple(
+            Disagreement(p, None, before.get(p), now.get(p), mine)
+            for p, mine in sorted(overlay.items())
+            if now.get(p) != before.get(p) and now.get(p) != mine
+        )
+
+    def _comparison(
+        self, base: str, after: dict[str, str], conflicts: tuple[Disagreement, ...]
+    ) -> Comparison:
+        changes = _changes(self._trees[self._head], after)
+        own = {_server(c.path) for c in changes}
+        every = tuple(s.id for s in self.view.servers)
+        touched = every if None in own else tuple(s for s in every if s in own)
+        return Comparison(base, self._head, changes, touched, (), conflicts)
+
+
+def _title(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _section(path: str) -> str:
+    words = path.removesuffix(".conf").split("/")
+    return "Interfaces" if words[0] == "servers" else SECTIONS.get(words[1], "General")
+
+
+def _server(path: str) -> ServerId | None:
+    words = path.split("/")
+    return ServerId(int(words[1])) if words[0] == "servers" else None
+
+
+def _laid_over(tree: Files, overlay: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**tree, **overlay}
+    return {p: text for p, text in merged.items() if text is not None}
+
+
+def _changes(before: Files, after: Files) -> tuple[FileChange, ...]:
+    return tuple(
+        FileChange(p, _title(after.get(p) or before[p]), before.get(p), after.get(p))
+        for p in sorted({*before, *after})
+        if before.get(p) != after.get(p)
+    )
+
+
+def _unreadable(text: str) -> Problem | None:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count('"') % 2:
+            return Problem(Severity.ERROR, number, line.index('"') + 1, "A quote is not closed.")
+    if text.startswith(" "):
+        return Problem(Severity.ERROR, 1, 1, "A child line without an opener before it.")
+    return None
+
+
+def _row_id(disagreement: Disagreement) -> RowId:
+    return RowId(f"{disagreement.path}|{disagreement.key or ''}")
+
+
+def _user(text: str, hashes: Mapping[str, str]) -> UserView:
+    opener, *lines = text.splitlines()
+    name = opener.split()[1]
+    role = next((Role(x.split()[1]) for x in lines if x.startswith(" role ")), Role.VIEWER)
+    words = [x.split() for x in lines if x.startswith(" token ")]
+    return UserView(name, role, name in hashes, tuple(TokenView(w[1], w[5]) for w in words))
+
+
+def _value(
+    answer: Answer | None, cluster: str | None, joiner: str | None, proposal: str | None
+) -> str | None:
+    match answer:
+        case Take(side="cluster"):
+            return cluster
+        case Take(side="joiner"):
+            return joiner
+        case Edit(text=text):
+            return text
+        case _:
+            return proposal
+
+
+def _counted(waiting: Unification) -> Unification:
+    """The same with open rows and problems worked out."""
+    still = tuple(row.id for row in waiting.proposal.rows if _is_open(row, waiting))
+    problems: dict[str, tuple[Problem, ...]] = {}
+    for row_id, answer in waiting.answers.items():
+        problem = _unreadable(answer.text) if isinstance(answer, Edit) else None
+        if problem is not None:
+            problems[row_id] = (problem,)
+    return replace(waiting, open_rows=still, problems=problems)
+
+
+def _is_open(row: UnifyRow, waiting: Unification) -> bool:
+    match row.group:
+        case "disagreement":
+            return row.id not in waiting.answers
+        case "changes-running":
+            kept = waiting.answers.get(row.id) == Take("cluster")
+            return not kept and row.id not in waiting.acknowledged
+        case _:
+            return False
