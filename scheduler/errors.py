@@ -4,6 +4,7 @@
     ├── SettingsError        the settings file; carries every problem
     ├── Unreachable          a server did not answer; carries the cause as a `Reach` word
     ├── WrongIdentity        a certificate or host key is not the pinned one: a hard stop
+    ├── KeyRefused           the other server does not let this server's SSH key in
     ├── RemoteRefused        the other server answered and said no; carries its sentence
     ├── JoinRefused          a join code is wrong, used, expired or was tried too often
     └── PortInUse            a listening address is taken; names it
@@ -44,6 +45,10 @@ class Unreachable(SchedulerError):
 
 class WrongIdentity(SchedulerError):
     """The key that a server shows is not the pinned one. Nothing was sent to it."""
+
+
+class KeyRefused(SchedulerError):
+    """The other server's sshd does not let the key of this server in."""
 
 
 class RemoteRefused(SchedulerError):

@@ -1,0 +1,79 @@
+"""Which SSH keys may come in, and what each may ask: the lines for sshd.
+
+Every key gets `restrict` (no terminal, no forwarding, no agent, no rc file) and the gate
+as its forced command, with the id of its owner and the verbs it may use. A key that is
+in nobody's record has no line. The file belongs to this program alone: it is replaced as
+a whole whenever the members or the open invitations change.
+
+Core.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from configrepo.model import ServerId
+from scheduler.state_dir import write_durably
+
+GATE: Final = Path(__file__).resolve().parent / "gate" / "gate.sh"
+_KEY: Final = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}={0,2}")
+
+
+class Verb(StrEnum):
+    """What the gate lets a key ask for; the value is the word that it is given."""
+
+    RECEIVE = "receive-pack"
+    UPLOAD = "upload-pack"
+    PROBE = "probe"
+
+
+MEMBER: Final = (Verb.RECEIVE, Verb.UPLOAD, Verb.PROBE)
+"""A member, and (at a joining server) the primary that takes it in."""
+KNOCKING: Final = (Verb.PROBE,)
+"""A joining server (at the cluster's side): it may see that its key works."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A server whose key may come in. `ssh_key` is `ssh-ed25519 BASE64`, comment allowed."""
+
+    id: ServerId
+    ssh_key: str
+    verbs: tuple[Verb, ...] = MEMBER
+
+
+def authorized_lines(holders: Iterable[KeyHolder], state: Path, gate: Path = GATE) -> str:
+    """Return the text of the authorized_keys file.
+
+    A holder whose key is not one ed25519 key gets no line. The first holder of a key
+    keeps it: sshd itself takes the first line that fits.
+    """
+    lines: dict[str, str] = {}
+    for holder in holders:
+        key = " ".join(holder.ssh_key.split(" ")[:2])
+        if _KEY.fullmatch(key):
+            words = [str(gate), str(holder.id), str(state), ",".join(holder.verbs)]
+            command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
+            lines.setdefault(key, f'restrict,command="{command}" {key} server-{holder.id}\n')
+    return "".join(lines.values())
+
+
+def write_authorized_keys(
+    path: Path, holders: Iterable[KeyHolder], state: Path, gate: Path = GATE
+) -> None:
+    """Replace the authorized_keys file, if its text changes.
+
+    Raises:
+        OSError: the file cannot be written; the former one is intact.
+    """
+    text = authorized_lines(holders, state.resolve(), gate)
+    if path.exists() and path.read_text() == text:
+        return
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_durably(path, text.encode())
