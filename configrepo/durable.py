@@ -1,0 +1,116 @@
+"""What must be on disk is on disk: the barrier, atomic files, and what a crash left behind.
+
+Git fsyncs what it writes (`core.fsync=all`) but never the directory after it renamed a
+ref into place, so a commit that was answered for could be gone after a power cut. The
+barrier is one `syncfs` of the repository's file system after the refs moved and before
+anybody is told. A process that was killed can leave `*.lock` files, which would block a
+ref for ever, and temporary object directories; `recover` removes the old ones.
+
+Edge: the file system.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from configrepo.errors import DiskFull, StoreError
+
+LOCK_AGE_S = 60
+"""A lock older than this has no owner: no call of git may take as long."""
+
+LEFTOVER_AGE_S = 3600
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def barrier(path: Path) -> None:
+    """Return only when everything written to the file system of `path` is on disk.
+
+    Raises:
+        StoreError: the kernel reports that something could not be written.
+    """
+    with _translated(path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if _LIBC.syncfs(fd) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+        finally:
+            os.close(fd)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file atomically and durably; after an error the old one is still there."""
+    with _translated(path):
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def recover(repository: Path) -> tuple[str, ...]:
+    """Remove what killed processes left in a repository; safe at any time, any number of times.
+
+    Returns:
+        What was removed, relative to the repository.
+    """
+    removed = []
+    for lock in repository.rglob("*.lock"):
+        if _older_than(lock, LOCK_AGE_S):
+            lock.unlink(missing_ok=True)
+            removed.append(str(lock.relative_to(repository)))
+    for pattern in ("tmp_objdir-*", "tmp_obj_*", "*/tmp_obj_*", "pack/tmp_*", "pack/*.temp"):
+        for leftover in (repository / "objects").glob(pattern):
+            if _older_than(leftover, LEFTOVER_AGE_S):
+                _remove(leftover)
+                removed.append(str(leftover.relative_to(repository)))
+    return tuple(removed)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise translated(error, path) from error
+
+
+def translated(error: OSError, path: Path) -> StoreError:
+    """The exception of this room for an error of the file system at `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space left on the device of {path}; nothing was changed")
+    return StoreError(f"{path}: {error.strerror or error}")
+
+
+def _older_than(path: Path, age_s: float) -> bool:
+    """By distance, not by order: a time in the future is what a reset clock leaves."""
+    try:
+        return abs(time.time() - path.lstat().st_mtime) > age_s
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

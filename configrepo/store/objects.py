@@ -1,0 +1,283 @@
+"""The object database and the refs of a repository, as dulwich reads and writes them.
+
+dulwich's file handles are not made for threads, so each use holds the lock. Another
+process (git's receive-pack) may bring objects and move refs at any time; both are looked
+up on disk. Objects are fsynced when written and never deleted.
+
+Edge: the repository on disk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from dulwich.errors import NotGitRepository
+from dulwich.file import FileLocked
+from dulwich.object_store import BaseObjectStore, DiskObjectStore, OverlayObjectStore
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from configrepo import durable
+from configrepo.errors import NotFound, StoreError
+from configrepo.model import Files
+from configrepo.revision import CommitId, Person, Revision, split_message
+from configrepo.sshsig import Signer, sign_commit, signed_by
+
+DIRECTORY = 0o040000
+FILE = 0o100644
+_CACHED_TREES = 16
+_CACHED_BLOBS = 50_000
+_CACHED_COMMITS = 4_096
+_PACK_ABOVE = 200
+"""More new objects than this are written as one pack instead of one file each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a tree as it is stored; nothing is promised about what is in it."""
+
+    path: str
+    mode: int
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a commit is made of, before it has an id."""
+
+    parents: tuple[CommitId, ...]
+    files: Files
+    author: Person
+    committer: Person
+    time: int
+    message: str
+
+
+class Objects:
+    """The objects and refs of one bare repository; one instance serves all threads."""
+
+    def __init__(self, path: Path, quarantine: Path | None = None) -> None:
+        """Open the repository; `quarantine` is an object directory to look into first."""
+        self._path = path
+        self._lock = threading.RLock()
+        try:
+            self._repo = Repo(str(path))
+        except NotGitRepository as error:
+            raise StoreError(f"{path} is not a repository of this program") from error
+        store = self._repo.object_store
+        if isinstance(store, DiskObjectStore):
+            store.fsync_object_files = True
+        self._store: BaseObjectStore = store
+        self._incoming: DiskObjectStore | None = None
+        if quarantine is not None:
+            self._incoming = DiskObjectStore(str(quarantine))
+            self._store = OverlayObjectStore([self._incoming, store])
+        self._trees: OrderedDict[bytes, Mapping[str, Entry]] = OrderedDict()
+        self.text = lru_cache(_CACHED_BLOBS)(self._text)
+        self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
+
+    def close(self) -> None:
+        """Close the files of the repository; safe to repeat."""
+        with self._lock:
+            if self._incoming is not None:
+                self._incoming.close()
+            self._repo.close()
+
+    # --- Refs ------------------------------------------------------------------------
+
+    def ref(self, name: str) -> CommitId | None:
+        """What a ref points to on disk now."""
+        with self._lock:
+            try:
+                return CommitId(self._repo.refs[Ref(name.encode())].decode("ascii"))
+            except KeyError:
+                return None
+
+    def refs(self, prefix: str) -> dict[str, CommitId]:
+        """All refs whose full name starts with `prefix`."""
+        with self._lock:
+            names = [bytes(one) for one in self._repo.refs.allkeys()]
+        found = {}
+        for name in sorted(one.decode("utf-8", "replace") for one in names):
+            if name.startswith(prefix) and name.startswith("refs/"):
+                value = self.ref(name)
+                if value is not None:
+                    found[name] = value
+        return found
+
+    # --- Reading ---------------------------------------------------------------------
+
+    def has(self, name: str) -> bool:
+        """Whether the object is here."""
+        with self._lock:
+            return ObjectID(name.encode("ascii")) in self._store
+
+    def entries(self, commit: CommitId) -> Mapping[str, Entry]:
+        """The files of a commit's tree by path, without their texts."""
+        with self._lock:
+            tree = self._commit(commit).tree
+            known = self._trees.get(tree)
+            if known is None:
+                known = {entry.path: entry for entry in self._walk(tree, "")}
+                self._trees[tree] = known
+                if len(self._trees) > _CACHED_TREES:
+                    self._trees.popitem(last=False)
+            self._trees.move_to_end(tree)
+            return known
+
+    def tree_id(self, commit: CommitId) -> str:
+        """The id of a commit's tree."""
+        with self._lock:
+            return str(self._commit(commit).tree, "ascii")
+
+    def children(self, tree: str) -> list[Entry]:
+        """The direct entries of a tree, directories included (`path` is the bare name)."""
+        with self._lock:
+            found = self._object(tree.encode("ascii"))
+        if not isinstance(found, Tree):
+            raise StoreError(f"{tree} is not a tree")
+        return [
+            Entry(item.path.decode("utf-8", "surrogateescape"), item.mode, item.sha.decode("ascii"))
+            for item in found.iteritems()
+        ]
+
+    def signed_by(self, commit: CommitId) -> str | None:
+        """The SSH public key that signed a commit; None without a good signature."""
+        with self._lock:
+            found = self._commit(commit)
+        signature = found.gpgsig
+        if signature is None:
+            return None
+        return signed_by(found.raw_without_sig(), signature)
+
+    def _text(self, blob: str) -> str:
+        with self._lock:
+            found = self._object(blob.encode("ascii"))
+        try:
+            return found.as_raw_string().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise StoreError(f"the file {blob} is not UTF-8") from error
+
+    def _revision(self, commit: CommitId) -> Revision:
+        with self._lock:
+            found = self._commit(commit)
+        name, email = _split_ident(found.author)
+        subject, message, trailers = split_message(found.message.decode("utf-8", "replace"))
+        return Revision(
+            id=commit,
+            parents=tuple(CommitId(parent.decode("ascii")) for parent in found.parents),
+            author_name=name,
+            author_email=email,
+            committer=_split_ident(found.committer)[0],
+            time=datetime.fromtimestamp(found.commit_time, UTC),
+            subject=subject,
+            message=message,
+            trailers=trailers,
+        )
+
+    def _object(self, name: bytes) -> ShaFile:
+        try:
+            return self._store[ObjectID(name)]
+        except (KeyError, AssertionError, ValueError) as error:
+            raise NotFound(f"there is no object {name.decode('utf-8', 'replace')}") from error
+
+    def _commit(self, commit: CommitId) -> Commit:
+        found = self._object(commit.encode("ascii", "replace"))
+        if not isinstance(found, Commit):
+            raise NotFound(f"{commit} is not a commit")
+        return found
+
+    def _walk(self, tree: bytes, prefix: str) -> Iterator[Entry]:
+        for item in self.children(tree.decode("ascii")):
+            if item.mode == DIRECTORY:
+                yield from self._walk(item.blob.encode("ascii"), f"{prefix}{item.path}/")
+            else:
+                yield Entry(prefix + item.path, item.mode, item.blob)
+
+    # --- Writing ---------------------------------------------------------------------
+
+    def write(self, draft: Draft, signer: Signer | None) -> CommitId:
+        """Write a commit with its trees and blobs; no ref moves.
+
+        Raises:
+            DiskFull: there is no space; what was written is not visible.
+        """
+        with self._lock:
+            commit, objects = self._compose(draft)
+            if signer is not None:
+                commit.gpgsig = sign_commit(commit.as_raw_string(), signer.key)
+            self._add([*objects, commit])
+        return CommitId(commit.id.decode("ascii"))
+
+    def _compose(self, draft: Draft) -> tuple[Commit, list[ShaFile]]:
+        known = {e.blob for one in draft.parents for e in self.entries(one).values()}
+        commit = Commit()
+        commit.parents = [ObjectID(parent.encode("ascii")) for parent in draft.parents]
+        commit.author = draft.author.ident().encode()
+        commit.committer = draft.committer.ident().encode()
+        commit.author_time = commit.commit_time = draft.time
+        commit.author_timezone = commit.commit_timezone = 0
+        commit.message = draft.message.encode()
+        commit.tree, objects = _tree_of(draft.files, known)
+        return commit, objects
+
+    def _add(self, objects: Iterable[ShaFile]) -> None:
+        new = [one for one in objects if one.id not in self._store]
+        with self._disk_errors():
+            if len(new) > _PACK_ABOVE:
+                self._store.add_objects([(one, None) for one in new])
+                return
+            for one in new:
+                self._store.add_object(one)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except FileLocked as error:
+            raise StoreError("an object is being written by another process") from error
+        except OSError as error:
+            raise durable.translated(error, self._path) from error
+
+
+def _split_ident(ident: bytes) -> tuple[str, str]:
+    name, _, rest = ident.decode("utf-8", "replace").partition(" <")
+    return name, rest.removesuffix(">")
+
+
+def _tree_of(files: Files, known: set[str]) -> tuple[ObjectID, list[ShaFile]]:
+    """The id of the tree of `files`, and its objects, blobs in `known` left out."""
+    root: dict[str, object] = {}
+    objects: list[ShaFile] = []
+    for path, text in files.items():
+        *folders, name = path.split("/")
+        folder = root
+        for part in folders:
+            inner = folder.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{path}: {part} is a file")
+            folder = inner
+        blob = Blob.from_string(text.encode("utf-8"))
+        if blob.id.decode("ascii") not in known:
+            objects.append(blob)
+        folder[name] = blob.id
+    return _write_tree(root, objects), objects
+
+
+def _write_tree(folder: Mapping[str, object], objects: list[ShaFile]) -> ObjectID:
+    tree = Tree()
+    for name, inner in folder.items():
+        if isinstance(inner, dict):
+            tree.add(name.encode(), DIRECTORY, _write_tree(inner, objects))
+        elif isinstance(inner, bytes):
+            tree.add(name.encode(), FILE, ObjectID(inner))
+    objects.append(tree)
+    return tree.id
