@@ -11,7 +11,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A key that both sides changed in different ways. Values are canonical lines; None is absent."""
+    """A key that both sides changed in different ways. None is absent."""
 
     path: str
     key: str | None

@@ -1,14 +1,21 @@
 """Values of the configuration language.
 
+A document is a sequence of blocks in canonical order; a block is an opener and its
+children; every line of it knows its row of the schema (None: undefined), its words in
+normal spelling, its canonical text and the comments that belong to it. Places in the
+text that a line was read from do not take part in comparisons.
+
 Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
+
+from configrepo.grammar import BlockRow, ChildRow, Many, values_of
 
 ServerId = NewType("ServerId", int)
 Files = Mapping[str, str]
@@ -37,3 +44,97 @@ class Problem:
     message: str
     path: str | None = None
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One line of a block.
+
+    `key` is what every report calls it: literal words and marked words, for set elements
+    and undefined lines the whole line. `source` is the line as it was read.
+    """
+
+    row: ChildRow | None
+    words: tuple[str, ...]
+    text: str
+    key: str
+    comments: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
+    source: str = field(default="", compare=False, repr=False)
+
+    @property
+    def order(self) -> tuple[int, bool, str]:
+        """Place in the canonical order of its block (undefined lines keep theirs)."""
+        if self.row is None:
+            return (1_000_000, False, "")
+        unmarked = self.row.many is Many.KEYED and self.key == " ".join(self.row.pattern.literal)
+        return (self.row.index, unmarked, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An opener with its children, or a flat command.
+
+    `names` are the words of the opener that tell it from other blocks of its row.
+    """
+
+    row: BlockRow | None
+    words: tuple[str, ...]
+    text: str
+    names: tuple[str, ...]
+    children: tuple[Child, ...] = ()
+    comments: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
+    source: str = field(default="", compare=False, repr=False)
+
+    @property
+    def identity(self) -> tuple[int, tuple[str, ...]]:
+        """Equal for two blocks that must be one: same row and names."""
+        return (-1, (self.text,)) if self.row is None else (self.row.index, self.names)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Canonical lines without indent and comments: what makes two blocks equal."""
+        return (self.text, *[child.text for child in self.children])
+
+    @property
+    def order(self) -> tuple[int, tuple[tuple[int, str], ...]]:
+        """Place in the canonical order (undefined blocks keep theirs, at the end)."""
+        if self.row is None:
+            return (1_000_000, ())
+        kinds = [value.kind for value in values_of(self.row.opener.elements) if value.marked]
+        names = zip(kinds, self.names, strict=True)
+        return (
+            self.row.index,
+            tuple((len(name) if kind.numeric else 0, name) for kind, name in names),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A configuration: header comments, blocks in canonical order, trailing comments."""
+
+    header: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    trailing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read; the problems are warnings and hints only."""
+
+    document: Document
+    problems: tuple[Problem, ...] = ()
+
+
+def arranged(
+    blocks: Iterable[Block], header: tuple[str, ...] = (), trailing: tuple[str, ...] = ()
+) -> Document:
+    """A document with its blocks in canonical order.
+
+    Without any block there is no "after the blocks": all comments are header then.
+    """
+    ordered = tuple(sorted(blocks, key=lambda block: block.order))
+    if not ordered:
+        return Document(header + trailing)
+    return Document(header, ordered, trailing)

@@ -1,0 +1,300 @@
+"""Reading a configuration: text in, document and problems out.
+
+Rules: everything that no row of the schema claims is kept as undefined; a line that a row
+claims by its literal words must match it to the end; a line that cannot be read at all is
+an error. All problems are gathered; if one of them is an error nothing is loaded. The
+document comes out in canonical order and normal spelling. Messages never quote a word of
+a line that may hold a secret.
+
+What a value means (ranges, references) is not decided here but in `configrepo.checks`.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field, replace
+
+from configrepo.errors import UnreadableConfig
+from configrepo.grammar import BlockRow, ChildRow, Many, Matched, match_line
+from configrepo.model import Block, Child, Document, Loaded, Problem, Severity, arranged
+from configrepo.schema import block_row, child_row
+from configrepo.words import BadWord, columns, control_character, join, split
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_BLOCKS = 20_000
+MAX_ERRORS = 10_000
+
+
+def read(data: str | bytes, members: bool = False) -> Loaded:
+    """Read a saved configuration (UTF-8, LF or CRLF, an optional byte order mark).
+
+    Args:
+        data: the text; bytes are decoded.
+        members: also know the `server ID` blocks that the program writes.
+
+    Raises:
+        UnreadableConfig: if one problem is an error; it carries all problems.
+    """
+    text = _decoded(data)
+    reader = _Reader(members)
+    try:
+        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+            reader.take(number, line[:-1] if line.endswith("\r") else line)
+    except _TooMuch:
+        pass
+    problems = tuple(sorted(reader.problems, key=lambda p: (p.line, p.column)))
+    if reader.errors:
+        raise UnreadableConfig(problems)
+    return Loaded(reader.document(), problems)
+
+
+class _TooMuch(Exception):
+    """A limit was reached and what follows is not read; never leaves this module."""
+
+
+def _decoded(data: str | bytes) -> str:
+    try:
+        raw = data.encode() if isinstance(data, str) else data
+        if len(raw) > MAX_BYTES:
+            found = f"found {len(raw)} bytes, expected at most {MAX_BYTES} (16 MiB)"
+            raise UnreadableConfig((Problem(Severity.ERROR, 1, 1, found),))
+        return data if isinstance(data, str) else raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        found = f"found byte 0x{error.object[error.start]:02X}, expected UTF-8 text"
+    except UnicodeEncodeError as error:
+        head = error.object[: error.start]
+        line, column = head.count("\n") + 1, error.start - head.rfind("\n")
+        found = "found half of a character, expected UTF-8 text"
+    raise UnreadableConfig((Problem(Severity.ERROR, line, column, found),))
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A block that is being read; `row` may be known although its opener is wrong."""
+
+    row: BlockRow | None
+    block: Block | None
+    children: dict[str, Child] = field(default_factory=dict)
+    comments: list[str] = field(default_factory=list)
+
+
+class _Reader:
+    """Takes one line after the other."""
+
+    def __init__(self, members: bool) -> None:
+        self.problems: list[Problem] = []
+        self.errors = 0
+        self._members = members
+        self._header: tuple[str, ...] = ()
+        self._pending: list[str] = []
+        self._separated = 0
+        self._drafts: dict[tuple[int, tuple[str, ...]], _Draft] = {}
+        self._folded: dict[tuple[int, tuple[str, ...]], Block] = {}
+        self._draft: _Draft | None = None
+        self._started = False
+        self._ended = False
+
+    def take(self, number: int, line: str) -> None:
+        """Take one line, without its line end."""
+        bad = control_character(line)
+        if bad is not None:
+            found = f"found the control character U+{ord(line[bad]):04X}, expected text"
+            self._error(number, bad, found)
+            return
+        content = line.lstrip(" \t")
+        if not content or content[0] == "!":
+            self._take_comment(content[1:])
+            return
+        try:
+            words = split(line)
+        except BadWord as error:
+            self._error(number, error.column, error.reason)
+            words = ()
+        self._take_command(number, line, words, indented=line[0] in " \t")
+
+    def document(self) -> Document:
+        """What was read; only to be asked if there were no errors."""
+        trailing = tuple(self._pending)
+        blocks = [_finished(draft) for draft in self._drafts.values()]
+        return arranged((b for b in blocks if b is not None), self._header, trailing)
+
+    # --- lines ---------------------------------------------------------------------
+
+    def _take_comment(self, content: str) -> None:
+        text = content.rstrip(" \t")
+        if text:
+            self._pending.append(text[1:] if text[0] in " \t" else text)
+        else:
+            self._separated = len(self._pending)
+
+    def _take_command(self, number: int, line: str, words: tuple[str, ...], indented: bool) -> None:
+        if not self._started:
+            self._started = True
+            self._header = tuple(self._pending[: self._separated])
+            del self._pending[: self._separated]
+        if self._ended:
+            self._error(number, 0, "found a line after `end`, expected the end of the file")
+            raise _TooMuch
+        if indented and words:
+            self._take_child(number, line, words)
+        elif words == ("end",):
+            self._ended = True
+        elif words:
+            self._take_opener(number, line, words)
+        elif not indented:
+            self._draft = _Draft(None, None)
+
+    def _take_opener(self, number: int, line: str, words: tuple[str, ...]) -> None:
+        row = block_row(words, self._members)
+        names: tuple[str, ...] = ()
+        if row is not None:
+            matched = self._match(row, number, line, words)
+            if matched is None:
+                self._draft = _Draft(row, None)
+                return
+            words, names = matched.words, matched.marked
+        comments = tuple(self._pending)
+        self._pending.clear()
+        block = Block(row, words, join(words), names, (), comments, number, line)
+        self._draft = self._opened(block)
+
+    def _opened(self, block: Block) -> _Draft:
+        draft = self._drafts.get(block.identity)
+        if draft is not None and draft.block is not None:
+            self._repeated(draft.block, block)
+            draft.comments += block.comments
+            return draft
+        if len(self._drafts) >= MAX_BLOCKS:
+            found = f"found more than {MAX_BLOCKS} blocks, expected at most {MAX_BLOCKS}"
+            self._error(block.line, 0, found)
+            raise _TooMuch
+        self._drafts[block.identity] = fresh = _Draft(block.row, block, {}, list(block.comments))
+        self._compare_names(block)
+        return fresh
+
+    def _repeated(self, first: Block, block: Block) -> None:
+        name = _called(block)
+        if first.text != block.text:
+            message = f"{name} was given in another way on line {first.line}; keep one of the two"
+            self._error(block.line, _indent(block.source), message)
+        elif block.row is not None and block.row.flat:
+            message = f"{name} was given before, on line {first.line}; this line was dropped"
+            self._warn(block.line, _indent(block.source), message)
+        else:
+            message = f"{name} was opened before, on line {first.line}; it is continued here"
+            self._warn(block.line, _indent(block.source), message)
+
+    def _compare_names(self, block: Block) -> None:
+        if block.row is None or not block.names:
+            return
+        folded = (block.row.index, tuple(fold(name) for name in block.names))
+        other = self._folded.setdefault(folded, block)
+        if other is not block:
+            message = (
+                f"found `{block.text}`, which differs only in capital letters from"
+                f" `{other.text}` on line {other.line}; rename one of them"
+            )
+            self._error(block.line, _indent(block.source), message)
+
+    def _take_child(self, number: int, line: str, words: tuple[str, ...]) -> None:
+        draft = self._draft
+        if draft is None:
+            message = "found an indented line without a block before it, expected an opener"
+            self._error(number, _indent(line), message)
+            return
+        if draft.row is not None and draft.row.flat:
+            opener = " ".join(draft.row.opener.literal)
+            message = f"found an indented line, but `{opener}` has no lines of its own; expected"
+            self._error(number, _indent(line), f"{message} a command without indent")
+            return
+        row = child_row(draft.row, words) if draft.row is not None else None
+        marked: tuple[str, ...] = ()
+        if row is not None:
+            matched = self._match(row, number, line, words)
+            if matched is None:
+                return
+            words, marked = matched.words, matched.marked
+        text = join(words)
+        comments = tuple(self._pending)
+        self._pending.clear()
+        child = Child(row, words, text, _key(row, marked, text), comments, number, line)
+        self._add_child(draft, child)
+
+    def _add_child(self, draft: _Draft, child: Child) -> None:
+        first = draft.children.setdefault(child.key, child)
+        if first is child:
+            return
+        if first.text == child.text:
+            message = f"this line was given before, on line {first.line}; it was dropped"
+            self._warn(child.line, _indent(child.source), message)
+            kept = replace(first, comments=first.comments + child.comments)
+            draft.children[child.key] = kept
+        else:
+            message = f"`{child.key}` was given another value on line {first.line}; keep one"
+            self._error(child.line, _indent(child.source), message)
+
+    # --- matching and problems -----------------------------------------------------
+
+    def _match(
+        self, row: BlockRow | ChildRow, number: int, line: str, words: tuple[str, ...]
+    ) -> Matched | None:
+        pattern = row.opener if isinstance(row, BlockRow) else row.pattern
+        found = match_line(pattern, words)
+        if isinstance(found, Matched):
+            return found
+        places = columns(line)
+        if found.at >= len(words):
+            column, what = len(line.rstrip(" \t")), "the end of the line"
+        else:
+            column = places[found.at]
+            what = "another word" if pattern.secret else f"`{_short(words[found.at])}`"
+        self._error(number, column, f"found {what}, expected {found.expected}")
+        return None
+
+    def _error(self, line: int, column: int, message: str) -> None:
+        self.problems.append(Problem(Severity.ERROR, line, column + 1, message))
+        self.errors += 1
+        if self.errors >= MAX_ERRORS:
+            message = f"found {MAX_ERRORS} errors; what follows was not read"
+            self.problems.append(Problem(Severity.ERROR, line, column + 1, message))
+            raise _TooMuch
+
+    def _warn(self, line: int, column: int, message: str) -> None:
+        self.problems.append(Problem(Severity.WARNING, line, column + 1, message))
+
+
+def fold(name: str) -> str:
+    """The form in which two names that differ only in case are equal."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _finished(draft: _Draft) -> Block | None:
+    if draft.block is None:
+        return None
+    children = tuple(sorted(draft.children.values(), key=lambda child: child.order))
+    return replace(draft.block, children=children, comments=tuple(draft.comments))
+
+
+def _key(row: ChildRow | None, marked: tuple[str, ...], text: str) -> str:
+    if row is None or row.many is Many.SET:
+        return text
+    return join((*row.pattern.literal, *marked))
+
+
+def _called(block: Block) -> str:
+    if block.row is None:
+        return f"`{_short(block.words[0])} …`"
+    return f"`{join((*block.row.opener.literal, *block.names))}`"
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" \t"))
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= 60 else f"{word[:57]}…"
