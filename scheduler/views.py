@@ -460,9 +460,13 @@ class Desk(Protocol):
         ...
 
     def rollback(
-        self, person: Person, revision: str, message: str, request_id: str
+        self, person: Person, revision: str, message: str, request_id: str, base: str
     ) -> CommitOutcome:
-        """Make a new commit whose configuration is that of `revision`."""
+        """Make a new commit whose configuration is that of `revision`.
+
+        `base` is the head that `compare_rollback` showed: if somebody committed since,
+        the rollback is refused, so that nothing unseen is undone.
+        """
         ...
 
     # membership
@@ -532,6 +536,12 @@ class Desk(Protocol):
         self, person: Person, name: str, role: Role, password_hash: str | None, request_id: str
     ) -> CommitOutcome:
         """Add a user or change role and (if given) password hash; one commit."""
+        ...
+
+    def change_own_password(
+        self, person: Person, password_hash: str, request_id: str
+    ) -> CommitOutcome:
+        """Change the password of a person with an account in the configuration."""
         ...
 
     def create_token(

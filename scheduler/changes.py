@@ -1,0 +1,305 @@
+"""The commit path: what turns a change into a commit, on the server that may write.
+
+Rules:
+1. Only the primary advances `cluster`; a server alone advances its own `server/<id>`.
+2. A change is made against a base. What was committed meanwhile is merged by key; what
+   disagrees is asked, never decided here.
+3. The result must pass every check; an error names its place and forbids the commit.
+4. A change needs an operator; `common/user/` and `cluster/` need an administrator,
+   whichever way a change comes. Everybody may change the own password.
+5. The same request id is committed once.
+6. Nothing is acknowledged before it is durable (`Store.move` ends with the barrier).
+
+It does not know who sent the change, nor how commits reach other servers.
+
+Core: works on a store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from configrepo.checks import check_files
+from configrepo.errors import DiskFull, RefMoved
+from configrepo.layout import read_files
+from configrepo.members import with_allowed_signers
+from configrepo.merge import Disagreement
+from configrepo.model import Files, Problem, ServerId, Severity
+from configrepo.store import CommitId, Person as Author, RefUpdate, Store
+from configrepo.unify import Answer, Invalid, RowId, Settled, StillOpen, propose, settle
+from scheduler.views import (
+    Committed,
+    CommitOutcome,
+    Comparison,
+    Disagreed,
+    FileChange,
+    Person,
+    Refused,
+    Role,
+)
+from scheduler.wire import ChangeRequest
+
+CLUSTER = "refs/heads/cluster"
+GUARDED = ("common/user/", "cluster/")
+TRIES = 3
+
+
+def line_of(server: ServerId) -> str:
+    """The ref of a server's own line, before it joins."""
+    return f"refs/heads/server/{server}"
+
+
+def term_ref(epoch: int, server: ServerId) -> str:
+    """The ref of what `server` committed as primary in term `epoch`."""
+    return f"refs/terms/{epoch:012d}-{server:03d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What this server may write now: `line` is the ref that holds the configuration.
+
+    `term` is None for a server alone. `refusal` says why nothing may be written here.
+    """
+
+    line: str
+    term: int | None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """A change laid over the newest commit."""
+
+    files: dict[str, str]
+    disagreements: tuple[Disagreement, ...]
+    problems: tuple[Problem, ...]
+
+
+def lay_over(files: Files, changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The files with some of them replaced or (None) removed."""
+    result = {**files, **{path: text for path, text in changes.items() if text is not None}}
+    return {path: text for path, text in result.items() if changes.get(path, text) is not None}
+
+
+def combine(
+    base: Files,
+    head: Files,
+    changes: Mapping[str, str | None],
+    choices: Mapping[RowId, Answer],
+) -> Combined:
+    """Merge a change made against `base` with what `head` holds now, by key.
+
+    In `choices`, *cluster* is what was committed meanwhile and *joiner* the change.
+    """
+    mine = lay_over(base, changes)
+    if base == head:
+        return Combined(mine, (), _problems(mine))
+    proposal = propose(base, head, mine, ("committed meanwhile", "this change"))
+    everything = frozenset(row.id for row in proposal.rows)
+    match settle(proposal, choices, everything):
+        case Settled(files):
+            return Combined(dict(files), (), _problems(files))
+        case StillOpen(row_ids):
+            rows = [row for row in proposal.rows if row.id in set(row_ids)]
+            open_keys = tuple(
+                Disagreement(row.path, row.key, row.base, row.cluster, row.joiner) for row in rows
+            )
+            return Combined(dict(head), open_keys, ())
+        case Invalid(problems):
+            return Combined(dict(head), (), tuple(p for some in problems.values() for p in some))
+
+
+def _problems(files: Files) -> tuple[Problem, ...]:
+    unreadable = read_files(files)
+    return unreadable if has_error(unreadable) else check_files(files)
+
+
+def has_error(problems: tuple[Problem, ...]) -> bool:
+    """Whether one of the problems forbids a commit."""
+    return any(problem.severity is Severity.ERROR for problem in problems)
+
+
+def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
+    """What differs between two trees, by path; derived files are left out."""
+    paths = sorted(p for p in {*before, *after} if before.get(p) != after.get(p))
+    return tuple(
+        FileChange(path, title_of(path, after.get(path) or before[path]), before.get(path), after.get(path))
+        for path in paths
+        if path != "cluster/allowed_signers"
+    )
+
+
+def title_of(path: str, text: str) -> str:
+    """The opener of a block, for a person; a flat file is called by its path."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("!")]
+    flat = len(lines) != 1 and all(not line.startswith(" ") for line in lines)
+    return path if flat or not lines else lines[0]
+
+
+def servers_touched(changes: tuple[FileChange, ...], members: tuple[ServerId, ...]) -> tuple[ServerId, ...]:
+    """The servers whose effective configuration a change touches."""
+    if any(change.path.startswith("common/") for change in changes):
+        return members
+    touched = {c.path.split("/")[1] for c in changes if c.path.startswith("servers/")}
+    return tuple(member for member in members if str(member) in touched)
+
+
+def guarded_paths(before: Files, after: Files) -> tuple[str, ...]:
+    """The changed paths that need an administrator."""
+    return tuple(c.path for c in changes_between(before, after) if c.path.startswith(GUARDED))
+
+
+class Changes:
+    """Makes commits in one store; one at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        me: ServerId,
+        standing: Callable[[], Standing],
+        reseal: Callable[[Files], dict[str, str]],
+        on_commit: Callable[[CommitId], None],
+    ) -> None:
+        self._store = store
+        self._me = me
+        self._standing = standing
+        self._reseal = reseal
+        self._on_commit = on_commit
+        self._one_at_a_time = threading.Lock()
+
+    def head(self) -> CommitId:
+        """The newest commit of the configuration."""
+        head = self._store.ref(self._standing().line)
+        assert head is not None, "every server has a line from its first start"
+        return head
+
+    def compare(
+        self,
+        base: str,
+        changes: Mapping[str, str | None],
+        choices: Mapping[RowId, Answer],
+        members: tuple[ServerId, ...],
+    ) -> Comparison:
+        """What a change would do if it were committed now."""
+        head = self.head()
+        before = self._store.files(head)
+        combined = combine(self._store.files(CommitId(base)), before, changes, choices)
+        found = changes_between(before, combined.files)
+        return Comparison(
+            base=base,
+            head=head,
+            changes=found,
+            servers=servers_touched(found, members),
+            problems=combined.problems,
+            disagreements=combined.disagreements,
+        )
+
+    def commit(self, request: ChangeRequest, person: Person, own_password: bool = False) -> CommitOutcome:
+        """Commit a change, or say why not; nothing is changed unless it is `Committed`.
+
+        Args:
+            request: the change.
+            person: who asks, with the role that this server knows.
+            own_password: the change replaces nothing but the person's own password.
+        """
+        with self._one_at_a_time:
+            for _ in range(TRIES):
+                try:
+                    return self._attempt(request, person, own_password)
+                except RefMoved:
+                    continue
+                except DiskFull as error:
+                    return Refused(f"Nothing was saved: {error}. Free some space and try again.")
+        return Refused("Others are committing at the same moment; try again.")
+
+    def _attempt(self, request: ChangeRequest, person: Person, own_password: bool) -> CommitOutcome:
+        standing = self._standing()
+        if standing.refusal is not None:
+            return Refused(standing.refusal)
+        head = self.head()
+        done = self._store.find_trailer("Request-Id", request.request_id, head)
+        if done is not None:
+            return Committed(done.id, self._me, "This was already saved.", repeated=True)
+        if not self._store.has(CommitId(request.base)):
+            return Refused("The change was made against a revision that this server does not have.")
+        before = self._store.files(head)
+        base = self._store.files(CommitId(request.base))
+        combined = combine(base, before, request.changes, request.choices)
+        if combined.disagreements:
+            return Disagreed(combined.disagreements)
+        if has_error(combined.problems):
+            return Refused("The result has errors; nothing was saved.", combined.problems)
+        after = with_allowed_signers(self._reseal(combined.files))
+        if after == before:
+            return Refused("Nothing would change: the configuration already is like this.")
+        if not own_password and (sentence := _not_allowed(person, guarded_paths(before, after))):
+            return Refused(sentence)
+        return self._write(standing, (head,), after, request, person)
+
+    def write_merge(
+        self,
+        standing: Standing,
+        parents: tuple[CommitId, ...],
+        files: Files,
+        request: ChangeRequest,
+        person: Person,
+    ) -> CommitOutcome:
+        """Commit the files of a settled unification to the line of `standing`.
+
+        The first parent is the head of that line, or (at the first join) of the own line.
+        """
+        with self._one_at_a_time:
+            if standing.refusal is not None:
+                return Refused(standing.refusal)
+            done = self._store.find_trailer("Request-Id", request.request_id, self.head())
+            if done is not None:
+                return Committed(done.id, self._me, "This was already saved.", repeated=True)
+            after = with_allowed_signers(self._reseal(files))
+            problems = _problems(after)
+            if has_error(problems):
+                return Refused("The result has errors; nothing was saved.", problems)
+            try:
+                return self._write(standing, parents, after, request, person)
+            except RefMoved:
+                return Refused("Somebody committed meanwhile: look at the rows again.")
+            except DiskFull as error:
+                return Refused(f"Nothing was saved: {error}. Free some space and try again.")
+
+    def _write(
+        self,
+        standing: Standing,
+        parents: tuple[CommitId, ...],
+        files: Files,
+        request: ChangeRequest,
+        person: Person,
+    ) -> Committed:
+        trailers = {"Server": str(self._me), "Request-Id": request.request_id, **request.trailers}
+        if standing.term is not None:
+            trailers["Term"] = f"{standing.term}-{self._me}"
+        commit = self._store.write_commit(
+            parents, files, _author(person, self._me), request.message, trailers
+        )
+        updates = [RefUpdate(standing.line, self._store.ref(standing.line), commit)]
+        if standing.line == CLUSTER and updates[0].old not in (None, parents[0]):
+            raise RefMoved(CLUSTER)
+        if standing.term is not None:
+            term = term_ref(standing.term, self._me)
+            updates.insert(0, RefUpdate(term, self._store.ref(term), commit))
+        self._store.move(updates, request.message.partition("\n")[0])
+        self._on_commit(commit)
+        return Committed(commit, self._me, f"Saved on BQN {self._me}.")
+
+
+def _not_allowed(person: Person, guarded: tuple[str, ...]) -> str | None:
+    if not person.role.includes(Role.OPERATOR):
+        return f"{person.name} may look, but not change the configuration."
+    if guarded and not person.role.includes(Role.ADMINISTRATOR):
+        return f"Only an administrator may change {guarded[0]}."
+    return None
+
+
+def _author(person: Person, me: ServerId) -> Author:
+    local = f"local administrator of BQN {me}" if person.local else person.name
+    return Author(local, f"{'admin' if person.local else person.name}@bqn-{me}.invalid")

@@ -1,0 +1,290 @@
+"""The candidate of a person: edit blocks, load a file, compare, commit, roll back.
+
+Whatever comes in is read by the language, written in its canonical form and sealed
+before it is kept, so that no clear secret ever reaches a draft. A text that cannot be
+read changes nothing and comes back with all its problems.
+
+Core: works on a store and the drafts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from configrepo.errors import NotFound, UnreadableConfig
+from configrepo.layout import document_of, files_of
+from configrepo.model import Document, Files, Problem, ServerId, Severity
+from configrepo.parser import read
+from configrepo.store import CommitId, Revision, Store
+from configrepo.unify import Answer, RowId
+from configrepo.writer import canonical_text
+from scheduler.changes import Changes, changes_between, lay_over, title_of
+from scheduler.drafts import Candidate, Drafts
+from scheduler.sections import section_of
+from scheduler.submission import Submission
+from scheduler.views import (
+    BlockView,
+    CandidateView,
+    Committed,
+    CommitOutcome,
+    Comparison,
+    ConfigurationView,
+    Edited,
+    Person,
+    Refused,
+    RevisionDetail,
+    RevisionView,
+)
+from scheduler.wire import ChangeRequest
+
+SHARED = ("common/", "servers/")
+
+
+class Editing:
+    """Candidates and history of the configuration."""
+
+    def __init__(
+        self,
+        me: ServerId,
+        store: Store,
+        drafts: Drafts,
+        changes: Changes,
+        submission: Submission,
+        seal: Callable[[Document, str], Document],
+        members: Callable[[], tuple[ServerId, ...]],
+        running: Callable[[], Mapping[ServerId, str]],
+    ) -> None:
+        self._me = me
+        self._store = store
+        self._drafts = drafts
+        self._changes = changes
+        self._submission = submission
+        self._seal = seal
+        self._members = members
+        self._running = running
+
+    # --- looking ----------------------------------------------------------------------
+
+    def configuration(self, person: Person) -> ConfigurationView:
+        """See `Desk.configuration`."""
+        head = self._changes.head()
+        files = self._store.files(head)
+        candidate = self._drafts.candidate(person)
+        edits = candidate.changes if candidate else {}
+        shown = lay_over(files, edits)
+        blocks = tuple(
+            BlockView(
+                path=path,
+                title=title_of(path, text),
+                section=section_of(path),
+                server=_server_of(path),
+                text=text,
+                edited=path in edits,
+            )
+            for path, text in sorted(shown.items())
+            if path.startswith(SHARED)
+        )
+        removed = tuple(path for path, text in edits.items() if text is None and path in files)
+        return ConfigurationView(head, blocks, removed)
+
+    def saved_text(self, server: ServerId, revision: str | None) -> str:
+        """See `Desk.saved_text`. Raises NotFound."""
+        commit = self._changes.head() if revision is None else self._known(revision)
+        return canonical_text(document_of(self._store.files(commit), str(server)))
+
+    # --- the candidate ----------------------------------------------------------------
+
+    def candidate(self, person: Person) -> CandidateView | None:
+        """See `Desk.candidate`."""
+        candidate = self._drafts.candidate(person)
+        return None if candidate is None else CandidateView(candidate.base, tuple(sorted(candidate.changes)))
+
+    def edit(self, person: Person, path: str | None, text: str) -> Edited | Refused:
+        """See `Desk.edit`."""
+        if path is not None and not path.startswith(SHARED):
+            return Refused(f"{path} is written by the program itself.")
+        server = str(self._me) if path is None else str(_server_or(path, self._me))
+        try:
+            loaded = read(text)
+            written = files_of(self._seal(loaded.document, server), server)
+        except UnreadableConfig as error:
+            return Refused("The text cannot be read; nothing was changed.", error.problems)
+        return self._placed(person, path, written, _told(loaded.problems))
+
+    def _placed(
+        self, person: Person, path: str | None, written: Files, warnings: tuple[Problem, ...]
+    ) -> Edited | Refused:
+        current = self._current(person)
+        changes: dict[str, str | None]
+        if path is None:
+            clash = [p for p in written if p in current and not _is_shared_file(p)]
+            if clash:
+                return Refused(f"There is a block {title_of(clash[0], current[clash[0]])!r} already: edit that one.")
+            if not written:
+                return Refused("The text holds no block.")
+            try:
+                changes = {p: _appended(current.get(p), added) for p, added in written.items()}
+            except UnreadableConfig as error:
+                return Refused("The text does not fit what is there.", error.problems)
+        else:
+            stray = [p for p in written if p != path]
+            if stray:
+                return Refused(
+                    f"This text belongs to {stray[0]}, not to {path}: keep the first line of the "
+                    f"block as it is, and add another block with 'New block'."
+                )
+            changes = {path: written.get(path)}
+        self._keep(person, changes)
+        return Edited(tuple(changes), warnings)
+
+    def load(self, person: Person, data: bytes, server: ServerId) -> Edited | Refused:
+        """See `Desk.load`."""
+        try:
+            loaded = read(data)
+            written = files_of(self._seal(loaded.document, str(server)), str(server))
+        except UnreadableConfig as error:
+            return Refused("The file cannot be read; nothing was loaded.", error.problems)
+        current = self._current(person)
+        scope = ("common/", f"servers/{server}/")
+        changes: dict[str, str | None] = {
+            path: written.get(path)
+            for path in {*written, *(p for p in current if p.startswith(scope))}
+            if written.get(path) != current.get(path)
+        }
+        self._keep(person, changes)
+        return Edited(tuple(sorted(changes)), _told(loaded.problems))
+
+    def discard(self, person: Person, path: str | None) -> None:
+        """See `Desk.discard`."""
+        candidate = self._drafts.candidate(person)
+        if candidate is None or path is None:
+            self._drafts.keep_candidate(person, None)
+            return
+        left = {p: text for p, text in candidate.changes.items() if p != path}
+        self._drafts.keep_candidate(person, Candidate(candidate.base, left))
+
+    def _current(self, person: Person) -> Files:
+        candidate = self._drafts.candidate(person)
+        files = self._store.files(self._changes.head())
+        return lay_over(files, candidate.changes) if candidate else files
+
+    def _keep(self, person: Person, changes: Mapping[str, str | None]) -> None:
+        candidate = self._drafts.candidate(person)
+        base = candidate.base if candidate else self._changes.head()
+        before = self._store.files(CommitId(base))
+        merged = {**(candidate.changes if candidate else {}), **changes}
+        real = {p: text for p, text in merged.items() if text != before.get(p)}
+        self._drafts.keep_candidate(person, Candidate(base, real))
+
+    def compare(self, person: Person) -> Comparison | None:
+        """See `Desk.compare`."""
+        candidate = self._drafts.candidate(person)
+        if candidate is None:
+            return None
+        return self._changes.compare(candidate.base, candidate.changes, {}, self._members())
+
+    def commit(
+        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+    ) -> CommitOutcome:
+        """See `Desk.commit`."""
+        candidate = self._drafts.candidate(person)
+        if candidate is None:
+            repeated = self._repeated(request_id)
+            return repeated or Refused("There is no candidate to commit.")
+        request = ChangeRequest(candidate.base, candidate.changes, message, request_id, choices)
+        outcome = self._submission.submit(request, person)
+        if isinstance(outcome, Committed):
+            self._drafts.keep_candidate(person, None)
+        return outcome
+
+    def _repeated(self, request_id: str) -> Committed | None:
+        done = self._store.find_trailer("Request-Id", request_id, self._changes.head())
+        return None if done is None else Committed(done.id, self._me, "This was already saved.", True)
+
+    # --- history ----------------------------------------------------------------------
+
+    def history(self, limit: int, skip: int, path: str | None) -> tuple[RevisionView, ...]:
+        """See `Desk.history`."""
+        running = self._running()
+        log = self._store.log(self._changes.head(), limit=limit, skip=skip, path=path)
+        return tuple(_view(revision, running) for revision in log)
+
+    def revision(self, revision: str) -> RevisionDetail:
+        """See `Desk.revision`."""
+        found = self._store.revision(self._known(revision))
+        before = self._store.files(CommitId(found.parents[0])) if found.parents else {}
+        changes = changes_between(before, self._store.files(CommitId(found.id)))
+        return RevisionDetail(_view(found, self._running()), changes)
+
+    def _known(self, revision: str) -> CommitId:
+        commit = CommitId(revision)
+        if not self._store.has(commit) or not self._store.is_ancestor(commit, self._changes.head()):
+            raise NotFound(f"there is no revision {revision[:40]!r} in the history")
+        return commit
+
+    def compare_rollback(self, revision: str) -> Comparison:
+        """See `Desk.compare_rollback`."""
+        head = self._changes.head()
+        return self._changes.compare(head, self._back_to(revision, head), {}, self._members())
+
+    def rollback(
+        self, person: Person, revision: str, message: str, request_id: str, base: str
+    ) -> CommitOutcome:
+        """See `Desk.rollback`."""
+        if self._changes.head() != base:
+            return self._repeated(request_id) or Refused(
+                "Somebody committed meanwhile: look at what the rollback would change now."
+            )
+        changes = self._back_to(revision, CommitId(base))
+        request = ChangeRequest(
+            base, changes, message, request_id, trailers={"Reverts-To": revision}
+        )
+        return self._submission.submit(request, person)
+
+    def _back_to(self, revision: str, head: CommitId) -> dict[str, str | None]:
+        target = self._store.files(self._known(revision))
+        now = self._store.files(head)
+        # A server that was not part of that revision keeps what it has.
+        there = {path.split("/")[1] for path in target if path.startswith("servers/")}
+        scope = ("common/", *(f"servers/{server}/" for server in sorted(there)))
+        paths = {path for path in {*target, *now} if path.startswith(scope)}
+        return {p: target.get(p) for p in paths if target.get(p) != now.get(p)}
+
+
+def _view(revision: Revision, running: Mapping[ServerId, str]) -> RevisionView:
+    return RevisionView(
+        id=revision.id,
+        parents=tuple(revision.parents),
+        author=revision.author_name,
+        committer=revision.committer,
+        time=revision.time,
+        subject=revision.subject,
+        body=revision.message,
+        term=revision.trailers.get("Term", ""),
+        server=revision.trailers.get("Server", ""),
+        running_on=tuple(server for server, commit in running.items() if commit == revision.id),
+    )
+
+
+def _server_of(path: str) -> ServerId | None:
+    return ServerId(int(path.split("/")[1])) if path.startswith("servers/") else None
+
+
+def _server_or(path: str, me: ServerId) -> ServerId:
+    server = _server_of(path)
+    return me if server is None else server
+
+
+def _is_shared_file(path: str) -> bool:
+    return path.endswith(("/wire.conf", "/route.conf", "/undefined.conf"))
+
+
+def _appended(present: str | None, added: str) -> str:
+    # Wires and routes share one file: a new line joins those that are there.
+    if present is None:
+        return added
+    return canonical_text(read(present + added).document)
+
+
+def _told(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    return tuple(problem for problem in problems if problem.severity is not Severity.ERROR)

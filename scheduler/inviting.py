@@ -1,0 +1,266 @@
+"""The inviting side of a join: one open invitation, who knocks, who is let in.
+
+Flow (control-plane C1): a person opens an invitation here and carries its code to the
+other server; that server knocks with its record and a proof that it knows the code; a
+person here compares the fingerprint and accepts; the other server enters: it hands its
+keyring over and receives the cluster's. Both answers carry proofs, so a man in the
+middle can neither read nor replace anything.
+
+An invitation is valid 15 minutes, for one server, and closes after five wrong proofs.
+It lives in memory: a restart closes it, and a new one is a click. What was accepted is
+on disk, because the unification that follows may take an evening.
+
+Core: no sockets; the routes are called by the RPC server.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from configrepo.layout import read_files
+from configrepo.members import Member, member_file
+from configrepo.sealing import Keyring
+from scheduler.errors import JoinRefused, RemoteRefused
+from scheduler.joincode import TRIES, VALID_S, JoinCode, proven, prove, write_code
+from scheduler.state_dir import read_json, write_json
+from scheduler.views import AddForm, Invitation, Knock, Reach
+
+Stage = Literal["waiting", "knocking", "accepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    form: AddForm
+    code: JoinCode
+    until: float
+    tries: int
+    reaches: tuple[Reach, ...]
+    stage: Stage = "waiting"
+    record: Member | None = None
+    knock_reaches: tuple[Reach, ...] = ()
+
+
+def record_from_json(stored: object) -> Member:
+    """A member's record as another server sent it, checked by the language's own reader.
+
+    Raises:
+        RemoteRefused: a field is missing, has a wrong type or a value that cannot be stored.
+    """
+    try:
+        member = Member(**{**stored, "state": "active"})  # type: ignore[dict-item]
+        if type(member.id) is not int or not 0 <= member.id <= 255:
+            raise ValueError("the id is not a number from 0 to 255")
+        path, text = member_file(member)
+        problems = read_files({path: text})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RemoteRefused(f"the record of the server cannot be read: {error}") from error
+    if problems:
+        raise RemoteRefused(f"the record of the server cannot be read: {problems[0].message}")
+    return member
+
+
+def reaches_from_json(stored: object) -> tuple[Reach, ...]:
+    """Connectivity results as another server sent them; at most sixteen, shortened."""
+    if not isinstance(stored, list):
+        return ()
+    try:
+        return tuple(
+            Reach(**{k: v[:500] if isinstance(v, str) else v for k, v in one.items()})
+            for one in stored[:16]
+        )
+    except (TypeError, AttributeError) as error:
+        raise RemoteRefused("the connectivity results cannot be read") from error
+
+
+class Inviting:
+    """The open invitation of this server, and the joiner that was let in."""
+
+    def __init__(
+        self,
+        path: Path,
+        keyring: Callable[[], Keyring],
+        keep_keyring: Callable[[Keyring], None],
+        check_back: Callable[[Member], tuple[Reach, ...]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._path = path
+        self._keyring = keyring
+        self._keep_keyring = keep_keyring
+        self._check_back = check_back
+        self._clock = clock
+        self._guard = threading.Condition()
+        self._open: _Open | None = None
+        stored = read_json(path)
+        self._admitted = None if stored is None else record_from_json(stored["record"])
+
+    # --- what people do ---------------------------------------------------------------
+
+    def open(self, form: AddForm, code: JoinCode, reaches: tuple[Reach, ...]) -> Invitation:
+        """Open an invitation; an older one is closed."""
+        with self._guard:
+            self._open = _Open(form, code, self._clock() + VALID_S, TRIES, reaches)
+        return self._view(self._open)
+
+    def view(self) -> Invitation | None:
+        """The invitation as it stands, or None."""
+        with self._guard:
+            return None if self._open is None else self._view(self._open)
+
+    def _view(self, invitation: _Open) -> Invitation:
+        left = max(0, round(invitation.until - self._clock()))
+        record = invitation.record
+        knock = None
+        if record is not None:
+            knock = Knock(
+                id=record.id,
+                name=record.name,
+                address=record.address,
+                ssh_port=record.ssh_port,
+                control_port=record.control_port,
+                fingerprint=record.fingerprint,
+                reaches=invitation.knock_reaches,
+            )
+        expired = left == 0 and invitation.stage != "accepted"
+        return Invitation(
+            form=invitation.form,
+            code=write_code(invitation.code),
+            expires_in_s=left,
+            stage="expired" if expired else invitation.stage,
+            reaches=invitation.reaches,
+            knock=knock,
+        )
+
+    def withdraw(self) -> None:
+        """Close the invitation and forget a joiner that was let in."""
+        with self._guard:
+            self._open = None
+            self._admitted = None
+            self._path.unlink(missing_ok=True)
+            self._guard.notify_all()
+
+    def accept(self) -> Member:
+        """Let the knocking server in.
+
+        Raises:
+            JoinRefused: nobody knocks.
+        """
+        with self._guard:
+            if self._open is None or self._open.record is None:
+                raise JoinRefused("no server is waiting to be accepted")
+            self._open = replace(self._open, stage="accepted")
+            return self._open.record
+
+    def wait_until_entered(self, timeout_s: float) -> Member | None:
+        """The server that entered, as soon as it did; None when the time is over."""
+        with self._guard:
+            self._guard.wait_for(lambda: self._admitted is not None, timeout_s)
+            return self._admitted
+
+    @property
+    def admitted(self) -> Member | None:
+        """The server that was let in and waits to be unified; survives a restart."""
+        return self._admitted
+
+    # --- what the joining server does -------------------------------------------------
+
+    def knock(self, own: Member, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A server presents its record. Route `/join/knock`.
+
+        Raises:
+            RemoteRefused: no invitation, wrong proof, wrong server; with what to do.
+        """
+        content = {"record": body.get("record"), "reaches": body.get("reaches")}
+        with self._guard:
+            invitation = self._checked("knock", content, body.get("proof"))
+            record = record_from_json(content["record"])
+            self._refuse_wrong_server(invitation, own, record)
+            first = invitation.stage == "waiting"
+            self._open = replace(
+                invitation,
+                stage="knocking" if first else invitation.stage,
+                record=record,
+                knock_reaches=reaches_from_json(content["reaches"])
+                if first
+                else invitation.knock_reaches,
+            )
+            accepted = invitation.stage == "accepted"
+        if first:
+            self._check_the_way_back(record)
+        answer: dict[str, Any] = {"stage": "accepted" if accepted else "waiting"}
+        if accepted:
+            answer["record"] = asdict(own)
+        return {**answer, "proof": prove(invitation.code.secret, "knock-answer", answer)}
+
+    def enter(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The accepted server hands its keyring over and gets the cluster's. Route `/join/enter`.
+
+        Raises:
+            RemoteRefused: it was not accepted, or the proof is wrong.
+        """
+        content = {"keyring": body.get("keyring")}
+        with self._guard:
+            if self._open is None or self._open.stage != "accepted":
+                raise RemoteRefused("this server has not accepted you yet")
+            invitation = self._checked("enter", content, body.get("proof"))
+            try:
+                joiners = Keyring.from_json(content["keyring"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise RemoteRefused("the keyring cannot be read") from error
+            self._keep_keyring(self._keyring().merged_with(joiners))
+            assert invitation.record is not None
+            write_json(self._path, {"record": asdict(invitation.record)})
+            self._admitted = invitation.record
+            self._guard.notify_all()
+        answer = {"keyring": self._keyring().to_json()}
+        return {**answer, "proof": prove(invitation.code.secret, "enter-answer", answer)}
+
+    def _check_the_way_back(self, record: Member) -> None:
+        # Outside the lock: a filtered port takes seconds, and the page must not wait for it.
+        found = self._check_back(record)
+        with self._guard:
+            if self._open is not None and self._open.record == record:
+                reaches = (*self._open.knock_reaches, *found)
+                self._open = replace(self._open, knock_reaches=reaches)
+
+    def _checked(self, purpose: str, content: Mapping[str, Any], proof: object) -> _Open:
+        invitation = self._open
+        if invitation is None:
+            raise RemoteRefused(
+                "no invitation is open at this server: open one there with "
+                "'Add BQN to a cluster…' and use its new code"
+            )
+        if invitation.stage != "accepted" and self._clock() >= invitation.until:
+            raise RemoteRefused("the join code has expired (15 minutes): make a new one")
+        if not proven(invitation.code.secret, purpose, content, proof):
+            left = invitation.tries - 1
+            self._open = replace(invitation, tries=left) if left > 0 else None
+            raise RemoteRefused(
+                f"the join code is wrong; {left} tries left"
+                if left > 0
+                else "the join code was tried too often and is closed: make a new one"
+            )
+        return invitation
+
+    def _refuse_wrong_server(self, invitation: _Open, own: Member, record: Member) -> None:
+        expected = invitation.form.other_id
+        if record.id == own.id:
+            raise RemoteRefused(
+                f"both servers have the id {own.id}: give one of them another id first"
+            )
+        if record.id != expected:
+            raise RemoteRefused(
+                f"BQN {expected} was invited, but BQN {record.id} uses the code: correct the id "
+                f"in 'Add BQN to a cluster…'"
+            )
+        if invitation.record is not None and invitation.record != record:
+            raise RemoteRefused("another server already uses this code: make a new one")
+
+
+def new_secret() -> bytes:
+    """128 bits for a join code."""
+    return secrets.token_bytes(16)

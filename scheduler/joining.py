@@ -1,0 +1,215 @@
+"""The joining side of a join: present a code, wait, enter, wait for the first commit.
+
+A joining goes through checking → waiting → accepted → joined, or fails with a sentence.
+What was agreed (the inviting server's record and the cluster's id) is on disk from the
+moment it is agreed, so a restart goes on where it was. Until the first commit of the
+cluster arrives, this server keeps its own configuration and role.
+
+Core: the network is behind callables.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from configrepo.members import Member
+from configrepo.sealing import Keyring
+from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
+from scheduler.inviting import record_from_json
+from scheduler.joincode import JoinCode, prove, proven, read_code
+from scheduler.state_dir import read_json, write_json
+from scheduler.views import JoinProgress, Reach
+
+POLL_S = 1.0
+
+
+class JoinCall(Protocol):
+    """Sends one join message; raises if the certificate is not the one of the code."""
+
+    def __call__(self, code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer of the inviting server."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What both servers agreed on: whom this server trusts, and in which cluster."""
+
+    inviter: Member
+    cluster_id: str
+
+
+class Joining:
+    """This server's own joining, at most one at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        call: JoinCall,
+        check: Callable[[JoinCode], tuple[Reach, ...]],
+        keyring: Callable[[], Keyring],
+        keep_keyring: Callable[[Keyring], None],
+        on_agreed: Callable[[Agreed | None], None],
+        pause: Callable[[float], bool],
+    ) -> None:
+        self._path = path
+        self._call = call
+        self._check = check
+        self._keyring = keyring
+        self._keep_keyring = keep_keyring
+        self._on_agreed = on_agreed
+        self._pause = pause
+        self._guard = threading.Lock()
+        self._attempt = 0
+        self._progress = JoinProgress("none", "This server is not joining a cluster.")
+        self._agreed: Agreed | None = None
+        stored = read_json(path)
+        if stored is not None:
+            self._agreed = Agreed(record_from_json(stored["inviter"]), stored["cluster_id"])
+            self._progress = self._accepted(self._agreed)
+
+    @property
+    def progress(self) -> JoinProgress:
+        """How far it is."""
+        return self._progress
+
+    @property
+    def agreed(self) -> Agreed | None:
+        """Whom this server trusts until it is a member."""
+        return self._agreed
+
+    def start(self, text: str, own: Member) -> JoinProgress:
+        """Begin with a pasted code; the rest happens in a thread.
+
+        Raises:
+            JoinRefused: the code is damaged, or made by a server with the same id.
+        """
+        code = read_code(text)
+        if code.id == own.id:
+            raise JoinRefused(
+                f"the code was made by a BQN with the same id ({own.id}): every server needs an "
+                f"id of its own, so give one of them another id first"
+            )
+        with self._guard:
+            self._attempt += 1
+            attempt = self._attempt
+            self._progress = JoinProgress(
+                "checking", f"Checking the ways to BQN {code.id} at {code.address}."
+            )
+        threading.Thread(
+            target=self._run, args=(attempt, code, own), name="joining", daemon=True
+        ).start()
+        return self._progress
+
+    def give_up(self) -> None:
+        """Forget the joining. A server that was accepted elsewhere must be withdrawn there."""
+        with self._guard:
+            self._attempt += 1
+            self._progress = JoinProgress("none", "The joining was given up.")
+            self._forget()
+
+    def done(self, sentence: str) -> None:
+        """The first commit of the cluster arrived."""
+        with self._guard:
+            if self._agreed is not None:
+                self._progress = JoinProgress("joined", sentence, self._progress.reaches)
+                self._forget()
+
+    def _forget(self) -> None:
+        self._agreed = None
+        self._path.unlink(missing_ok=True)
+        self._on_agreed(None)
+
+    # --- the thread -------------------------------------------------------------------
+
+    def _run(self, attempt: int, code: JoinCode, own: Member) -> None:
+        try:
+            reaches = self._check(code)
+            self._say(attempt, JoinProgress("checking", self._progress.sentence, reaches))
+            if not all(reach.ok for reach in reaches if reach.what == "control port"):
+                sentence = next(r.sentence for r in reaches if not r.ok)
+                raise Unreachable(f"{sentence} Nothing was changed; correct this and try again.")
+            inviter = self._knock_until_accepted(attempt, code, own, reaches)
+            if inviter is not None:
+                self._enter(attempt, code, inviter, reaches)
+        except (SchedulerError, OSError) as error:
+            reaches = self._progress.reaches
+            self._say(attempt, JoinProgress("failed", _explain(error, code), reaches))
+
+    def _knock_until_accepted(
+        self, attempt: int, code: JoinCode, own: Member, reaches: tuple[Reach, ...]
+    ) -> Member | None:
+        content = {"record": asdict(own), "reaches": [asdict(reach) for reach in reaches]}
+        body = {**content, "proof": prove(code.secret, "knock", content)}
+        while self._is_current(attempt):
+            answer = self._answer(code, "/join/knock", body, "knock-answer")
+            if answer["stage"] == "accepted":
+                return record_from_json(answer["record"])
+            sentence = (
+                f"BQN {code.id} knows this server. Compare the fingerprint there with "
+                f"{own.fingerprint} and accept it (Administration → Cluster)."
+            )
+            self._say(attempt, JoinProgress("waiting", sentence, reaches, code.id))
+            if self._pause(POLL_S):
+                return None
+        return None
+
+    def _enter(
+        self, attempt: int, code: JoinCode, inviter: Member, reaches: tuple[Reach, ...]
+    ) -> None:
+        agreed = Agreed(inviter, code.cluster_id)
+        with self._guard:
+            if attempt != self._attempt:
+                return
+            write_json(self._path, {"inviter": asdict(inviter), "cluster_id": code.cluster_id})
+            self._agreed = agreed
+            # Before the inviting server is told: it uses its key here at once.
+            self._on_agreed(agreed)
+        content = {"keyring": self._keyring().to_json()}
+        body = {**content, "proof": prove(code.secret, "enter", content)}
+        answer = self._answer(code, "/join/enter", body, "enter-answer")
+        cluster = Keyring.from_json(answer["keyring"])
+        self._keep_keyring(cluster.merged_with(self._keyring()))
+        self._say(attempt, replace(self._accepted(agreed), reaches=reaches))
+
+    def _answer(
+        self, code: JoinCode, route: str, body: Mapping[str, Any], purpose: str
+    ) -> dict[str, Any]:
+        answer = self._call(code, route, body)
+        proof = answer.pop("proof", None)
+        if not proven(code.secret, purpose, answer, proof):
+            raise WrongIdentity(
+                f"the server at {code.address}:{code.control_port} does not know the code"
+            )
+        return answer
+
+    def _accepted(self, agreed: Agreed) -> JoinProgress:
+        return JoinProgress(
+            "accepted",
+            f"BQN {agreed.inviter.id} has accepted this server. Unify the configurations there: "
+            f"the commit brings this server into the cluster.",
+            primary=agreed.inviter.id,
+        )
+
+    def _is_current(self, attempt: int) -> bool:
+        with self._guard:
+            return attempt == self._attempt
+
+    def _say(self, attempt: int, progress: JoinProgress) -> None:
+        with self._guard:
+            if attempt == self._attempt:
+                self._progress = progress
+
+
+def _explain(error: SchedulerError | OSError, code: JoinCode) -> str:
+    match error:
+        case RemoteRefused():
+            return f"BQN {code.id} refused: {error}."
+        case WrongIdentity():
+            return f"{error}. Nothing was sent; make a new code, and look who answers there."
+        case _:
+            return str(error)

@@ -1,0 +1,75 @@
+"""Asks the other servers what they run and carry, and keeps their last reports.
+
+A report ages; what is too old proves nothing (see `scheduler.overview`). One slow server
+does not delay the others: at most `PARALLEL` are asked at once, each with its own time
+limit, and a round that is still under way is not started again.
+
+Core: the network is behind a callable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from configrepo.members import Member
+from configrepo.model import ServerId
+from scheduler.errors import RemoteRefused, SchedulerError
+from scheduler.overview import Report, report_from_json
+from scheduler.submission import Call
+
+PARALLEL = 8
+ANSWERS_WITHIN_S = 2.0
+ROUTE = "/report"
+
+
+class Observer:
+    """The last report of every other server."""
+
+    def __init__(
+        self,
+        me: ServerId,
+        members: Callable[[], tuple[Member, ...]],
+        call: Call,
+        clock: Callable[[], float],
+    ) -> None:
+        self._me = me
+        self._members = members
+        self._call = call
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._reports: dict[ServerId, tuple[Report, float]] = {}
+        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="observe")
+
+    def reports(self) -> Mapping[ServerId, tuple[Report, float]]:
+        """Each server's last report with its age in seconds."""
+        now = self._clock()
+        with self._guard:
+            return {server: (report, now - at) for server, (report, at) in self._reports.items()}
+
+    def observe(self) -> str:
+        """Ask every other server once; returns one sentence for the log."""
+        others = [member for member in self._members() if member.id != self._me]
+        answered = sum(self._pool.map(self._ask, others))
+        with self._guard:
+            known = {member.id for member in others}
+            self._reports = {s: kept for s, kept in self._reports.items() if s in known}
+        return f"{answered} of {len(others)} servers reported"
+
+    def _ask(self, member: Member) -> bool:
+        try:
+            answer = self._call(member, ROUTE, {}, ANSWERS_WITHIN_S)
+            report = report_from_json(answer)
+            if report.id != member.id:
+                raise RemoteRefused("the report is of another server")
+        except SchedulerError:
+            # The overview shows the age of the last report; the control port says the cause.
+            return False
+        with self._guard:
+            self._reports[member.id] = (report, self._clock())
+        return True
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

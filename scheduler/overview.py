@@ -1,0 +1,250 @@
+"""From facts to words: who leads, which server is in what state, who is in sync.
+
+Rules:
+1. A server is *in sync* only if it reported the hash of what it runs and that hash equals
+   the one of the newest commit; a report older than `STALE_S` proves nothing.
+2. A server that does not answer is *unreachable*, never in sync.
+3. The cluster is *ready* if one primary leads and every server is reachable; *complete*
+   if every server is in sync.
+
+It does not know how facts are gathered.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from configrepo.members import Member
+from configrepo.model import ServerId
+from scheduler.control_view import ControlView, PeerView
+from scheduler.errors import RemoteRefused
+from scheduler.sampling import samples_from_json, samples_to_json
+from scheduler.views import Overview, Sample, ServerView
+
+STALE_S = 10.0
+SPARK = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a server says of itself. `running` is a commit id, `hash` that of what runs.
+
+    `result` is how the last apply ended: applied, applying, failed, drifted or none.
+    """
+
+    id: ServerId
+    name: str
+    version: str
+    gui_url: str
+    head: str | None
+    running: str | None
+    hash: str | None
+    result: str
+    sentence: str
+    cpu_percent: float | None
+    simulated: bool
+    samples: tuple[Sample, ...] = ()
+
+
+def report_to_json(report: Report) -> dict[str, Any]:
+    """A report as it travels."""
+    return {**asdict(report), "samples": samples_to_json(report.samples[-SPARK:])}
+
+
+def report_from_json(stored: Mapping[str, Any]) -> Report:
+    """The inverse of `report_to_json`.
+
+    Raises:
+        RemoteRefused: it has the wrong form.
+    """
+    try:
+        return Report(**{**stored, "samples": samples_from_json(stored["samples"])})
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RemoteRefused(f"the report of a server cannot be read ({error!r})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the overview is made of.
+
+    `reports` holds each other server's last report with its age in seconds; `expected`
+    the hash that each server should run at `head`; `behind` how many commits each
+    server's running commit is behind; `pushes` the last error of sending to it.
+    """
+
+    me: ServerId
+    own: Report
+    members: tuple[Member, ...]
+    control: ControlView
+    head: str
+    reports: Mapping[ServerId, tuple[Report, float]]
+    expected: Mapping[ServerId, str]
+    behind: Mapping[ServerId, int]
+    pushes: Mapping[ServerId, str] = field(default_factory=dict)
+    alarms: tuple[str, ...] = ()
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A state with its cause in one sentence."""
+
+    word: str
+    sentence: str
+
+
+def overview_of(facts: Facts) -> Overview:
+    """The overview that every page starts from."""
+    clustered = bool(facts.members)
+    servers = tuple(_server(facts, member) for member in facts.members)
+    if not clustered:
+        servers = (_alone(facts),)
+    state = _state(facts, servers) if clustered else Word("alone", "This server is in no cluster.")
+    synced = [server for server in servers if server.sync == "in sync"]
+    complete = len(synced) == len(servers)
+    failing = [s for s in servers if s.sync == "failed"]
+    return Overview(
+        me=facts.me,
+        name=facts.own.name,
+        version=facts.own.version,
+        clustered=clustered,
+        state=state.word,
+        state_sentence=state.sentence,
+        status="complete" if complete else f"{len(synced)} of {len(servers)}",
+        status_sentence=_status_sentence(servers, complete),
+        primary=_primary(facts),
+        term=facts.control.epoch,
+        since=facts.control.since if clustered else None,
+        sentence=facts.control.sentence if clustered else state.sentence,
+        servers=servers,
+        alarms=(*facts.alarms, *(f"{s.name}: {s.sync_sentence}" for s in failing)),
+        simulated=any(server.simulated for server in servers),
+        read_only_reason=facts.refusal,
+    )
+
+
+def _primary(facts: Facts) -> ServerId | None:
+    if facts.control.role == "primary":
+        return facts.me
+    return facts.control.following
+
+
+def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
+    leaders = [s.name for s in servers if s.role == "primary" and s.state == "ready"]
+    away = [s for s in servers if s.state != "ready"]
+    if len(leaders) > 1:
+        return Word("split", f"{' and '.join(leaders)} both lead: the network between them was cut.")
+    if _primary(facts) is None:
+        return Word("degraded", f"No server leads: {facts.control.sentence}")
+    if away:
+        named = "; ".join(f"{s.name} is {s.state}: {s.state_sentence}" for s in away[:3])
+        rest = f"; and {len(away) - 3} more" if len(away) > 3 else ""
+        return Word("degraded", f"{named}{rest}")
+    return Word("ready", f"{leaders[0] if leaders else 'A server'} leads, all servers answer.")
+
+
+def _status_sentence(servers: tuple[ServerView, ...], complete: bool) -> str:
+    if complete:
+        return "The running configuration of every server was compared and equals the newest commit."
+    late = [f"{s.name} is {s.sync}" for s in servers if s.sync != "in sync"]
+    return "; ".join(late[:5]) + (f"; and {len(late) - 5} more" if len(late) > 5 else "")
+
+
+def _server(facts: Facts, member: Member) -> ServerView:
+    if member.id == facts.me:
+        return _view(facts, member, facts.own, Word("ready", "You are logged in here."), None)
+    peer = next((p for p in facts.control.peers if p.id == member.id), None)
+    report, age = facts.reports.get(member.id, (None, STALE_S))
+    return _view(facts, member, report if age < STALE_S else None, _reachable(peer), peer)
+
+
+def _reachable(peer: PeerView | None) -> Word:
+    match peer:
+        case None:
+            return Word("starting", "It was not seen yet.")
+        case PeerView(state="alive"):
+            return Word("ready", "It answers on the control port.")
+        case PeerView(state="dead" | "left" | "unknown"):
+            return Word("unreachable", peer.sentence)
+        case _:
+            return Word(peer.state, peer.sentence)
+
+
+def _view(
+    facts: Facts, member: Member, report: Report | None, state: Word, peer: PeerView | None
+) -> ServerView:
+    sync = _sync(facts, member.id, report, state)
+    mine = member.id == facts.me
+    return ServerView(
+        id=member.id,
+        name=member.name,
+        address=member.address,
+        gui_url=report.gui_url if report else "",
+        role=_role(facts, peer, mine, state),
+        state=state.word,
+        state_sentence=state.sentence,
+        sync=sync.word,
+        sync_sentence=sync.sentence,
+        behind=facts.behind.get(member.id) if report else None,
+        version=report.version if report else (peer.version if peer else ""),
+        ssh_port=member.ssh_port,
+        control_port=member.control_port,
+        head=report.head if report else None,
+        running=report.running if report else None,
+        last_contact=_now_or(peer, mine),
+        rtt_ms=peer.rtt_ms if peer else None,
+        cpu_percent=report.cpu_percent if report else None,
+        samples=report.samples[-SPARK:] if report else (),
+        simulated=report.simulated if report else False,
+    )
+
+
+def _now_or(peer: PeerView | None, mine: bool) -> datetime | None:
+    return None if mine or peer is None else peer.last_contact
+
+
+def _role(facts: Facts, peer: PeerView | None, mine: bool, state: Word) -> Any:
+    if mine:
+        role = facts.control.role
+        return "candidate" if role == "joining" else role
+    if peer is None or state.word == "unreachable":
+        return "unknown"
+    return peer.role if peer.role in ("primary", "secondary", "candidate") else "secondary"
+
+
+def _sync(facts: Facts, server: ServerId, report: Report | None, state: Word) -> Word:
+    if state.word == "unreachable":
+        return Word("unreachable", state.sentence)
+    if report is None:
+        return Word("unknown", facts.pushes.get(server) or "It has not reported what it runs yet.")
+    if report.result in ("failed", "drifted"):
+        return Word(report.result, report.sentence)
+    if report.hash is not None and report.hash == facts.expected.get(server):
+        return Word("in sync", "It runs the newest commit; the hash of what it runs was compared.")
+    if report.head == facts.head or report.result == "applying":
+        return Word("applying", "It has the newest commit and is applying it.")
+    behind = facts.behind.get(server, 0)
+    cause = facts.pushes.get(server)
+    late = f"It is {behind} commit{'s' if behind != 1 else ''} behind"
+    return Word("behind", f"{late}: {cause}" if cause else f"{late}.")
+
+
+def _alone(facts: Facts) -> ServerView:
+    member = Member(
+        id=facts.me,
+        name=facts.own.name,
+        address="",
+        ssh_port=0,
+        control_port=0,
+        certificate="",
+        ssh_host_key="",
+        ssh_key="",
+        state="active",
+    )
+    view = _view(facts, member, facts.own, Word("ready", "You are logged in here."), None)
+    return replace(view, role="alone")

@@ -1,0 +1,174 @@
+"""Where a change is made: here if this server may write, else at the primary.
+
+A secondary sends the change with the person's name over the RPC connection. The primary
+takes the role from its own `user` blocks, so a secondary cannot lend rights; a local
+administrator of another server counts as operator. Back on the secondary, the answer
+waits (a little) until the commit has arrived here too, so that the next page shows it.
+
+Core: the network is behind a callable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from configrepo.members import Member
+from configrepo.model import Files, ServerId
+from configrepo.store import CommitId, Store
+from scheduler.accounts import find_user, path_of_user, read_user
+from scheduler.changes import CLUSTER, Changes, Standing, line_of
+from scheduler.control_view import ControlView
+from scheduler.errors import RemoteRefused, Unreachable, WrongIdentity
+from scheduler.views import Committed, CommitOutcome, Person, Refused, Role
+from scheduler.wire import (
+    ChangeRequest,
+    outcome_from_json,
+    outcome_to_json,
+    request_from_json,
+    request_to_json,
+)
+
+ARRIVES_WITHIN_S = 5.0
+ROUTE = "/commit"
+
+
+class Call(Protocol):
+    """Calls a route of another server over mutual TLS."""
+
+    def __call__(
+        self, member: Member, route: str, body: Mapping[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        """The answer; raises Unreachable, WrongIdentity or RemoteRefused."""
+        ...
+
+
+def standing_of(me: ServerId, control: ControlView, has_cluster: bool) -> Standing:
+    """What this server may write now."""
+    if not has_cluster:
+        return Standing(line_of(me), None)
+    if control.role == "primary":
+        return Standing(CLUSTER, control.epoch)
+    if control.following is None:
+        return Standing(
+            CLUSTER, None, f"No primary can be reached, so nothing can be saved: {control.sentence}"
+        )
+    return Standing(CLUSTER, None, f"BQN {control.following} is the primary; changes are made there.")
+
+
+class Submission:
+    """Brings a change to the server that may write it."""
+
+    def __init__(
+        self,
+        me: ServerId,
+        store: Store,
+        changes: Changes,
+        control: Callable[[], ControlView],
+        members: Callable[[], tuple[Member, ...]],
+        call: Call,
+    ) -> None:
+        self._me = me
+        self._store = store
+        self._changes = changes
+        self._control = control
+        self._members = members
+        self._call = call
+        self._arrived = threading.Condition()
+
+    def standing(self) -> Standing:
+        """What this server may write now."""
+        return standing_of(self._me, self._control(), self._store.ref(CLUSTER) is not None)
+
+    def refusal(self) -> str | None:
+        """Why nothing can be saved anywhere now, or None."""
+        standing = self.standing()
+        return standing.refusal if self._primary() is None else None
+
+    def submit(
+        self, request: ChangeRequest, person: Person, own_password: bool = False
+    ) -> CommitOutcome:
+        """Commit here, or at the primary."""
+        standing = self.standing()
+        if standing.refusal is None:
+            return self._changes.commit(request, person, own_password)
+        primary = self._primary()
+        if primary is None:
+            return Refused(standing.refusal)
+        return self._forward(primary, request, person, own_password)
+
+    def _primary(self) -> Member | None:
+        following = self._control().following
+        return next((m for m in self._members() if m.id == following), None)
+
+    def _forward(
+        self, primary: Member, request: ChangeRequest, person: Person, own_password: bool
+    ) -> CommitOutcome:
+        body = {**request_to_json(request, person), "own_password": own_password}
+        try:
+            outcome = outcome_from_json(self._call(primary, ROUTE, body, 20.0))
+        except (Unreachable, WrongIdentity) as error:
+            return Refused(
+                f"The primary (BQN {primary.id}) could not be reached: {error}. "
+                f"Your input is kept; try again."
+            )
+        except RemoteRefused as error:
+            return Refused(f"The primary (BQN {primary.id}) refused: {error}")
+        if isinstance(outcome, Committed):
+            self._wait_for(CommitId(outcome.revision))
+        return outcome
+
+    def _wait_for(self, commit: CommitId) -> None:
+        def here() -> bool:
+            head = self._store.ref(CLUSTER)
+            return (
+                head is not None
+                and self._store.has(commit)
+                and self._store.is_ancestor(commit, head)
+            )
+
+        with self._arrived:
+            self._arrived.wait_for(here, ARRIVES_WITHIN_S)
+
+    def arrived(self) -> None:
+        """Commits came in: wake those who wait for one."""
+        with self._arrived:
+            self._arrived.notify_all()
+
+    def receive(self, sender: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A secondary forwards a change. RPC route `/commit`."""
+        request, claimed = request_from_json(body)
+        own_password = body.get("own_password") is True
+        files = self._store.files(self._changes.head())
+        person = known_person(files, claimed, sender)
+        if isinstance(person, Refused):
+            return outcome_to_json(person)
+        own_password = own_password and _only_own_password(files, request, person)
+        return outcome_to_json(self._changes.commit(request, person, own_password))
+
+
+def known_person(files: Files, claimed: Person, sender: ServerId) -> Person | Refused:
+    """The person with the role that this server's own configuration gives.
+
+    A local administrator of another server counts as operator.
+    """
+    where = f"{claimed.address} through BQN {sender}"
+    if claimed.local:
+        return Person(f"{claimed.name} of BQN {sender}", Role.OPERATOR, where)
+    user = find_user(files, claimed.name)
+    if user is None:
+        return Refused(f"The primary knows no user {claimed.name!r}.")
+    return Person(user.name, user.role, where)
+
+
+def _only_own_password(files: Files, request: ChangeRequest, person: Person) -> bool:
+    path = path_of_user(person.name)
+    text = request.changes.get(path)
+    if set(request.changes) != {path} or text is None or path not in files:
+        return False
+
+    def others(block: str) -> list[str]:
+        return sorted(line for line in read_user(block).lines if not line.startswith("password "))
+
+    return others(files[path]) == others(text)

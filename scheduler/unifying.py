@@ -1,0 +1,212 @@
+"""Unifying a joiner with the primary's line: the proposal, the answers, the merge commit.
+
+The proposal is a function of two commits and is computed anew each time, so a change
+that is committed meanwhile is in it at once; answers whose row changed are dropped and
+asked again. The commit has two parents: the cluster (at the first join the primary's own
+line) and the joiner's line.
+
+Core: works on the store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from configrepo.checks import check_files
+from configrepo.layout import read_files
+from configrepo.members import Member, member_file, members_of, with_allowed_signers
+from configrepo.model import Files, Problem, ServerId
+from configrepo.store import CommitId, Store
+from configrepo.unify import (
+    Answer,
+    Invalid,
+    Proposal,
+    RowId,
+    Settled,
+    StillOpen,
+    propose,
+    settle,
+)
+from scheduler.changes import (
+    CLUSTER,
+    Changes,
+    Standing,
+    changes_between,
+    has_error,
+    line_of,
+    servers_touched,
+)
+from scheduler.drafts import Answers, Drafts
+from scheduler.views import Committed, CommitOutcome, Comparison, Person, Refused, Unification
+from scheduler.wire import ChangeRequest
+
+
+class Unifying:
+    """The unification that waits at this server, if a joiner was let in."""
+
+    def __init__(
+        self,
+        me: ServerId,
+        store: Store,
+        changes: Changes,
+        drafts: Drafts,
+        reseal: Callable[[Files], dict[str, str]],
+        admitted: Callable[[], Member | None],
+        own_record: Callable[[], Member],
+        standing: Callable[[], Standing],
+    ) -> None:
+        self._me = me
+        self._store = store
+        self._changes = changes
+        self._drafts = drafts
+        self._reseal = reseal
+        self._admitted = admitted
+        self._own_record = own_record
+        self._standing = standing
+        self._guard = threading.Lock()
+        self._last: tuple[tuple[str, str], Proposal] | None = None
+
+    def current(self) -> Unification | None:
+        """See `Desk.unification`."""
+        joiner = self._admitted()
+        if joiner is None or self._store.ref(line_of(joiner.id)) is None:
+            return None
+        proposal = self._proposal(joiner)
+        kept = self._drafts.answers(joiner.id, proposal)
+        problems, open_rows = self._judge(proposal, kept, joiner)
+        head = self._store.files(self._changes.head())
+        members = tuple(m.id for m in members_of(head) if m.state == "active") or (self._me,)
+        return Unification(
+            joiner=joiner.id,
+            joiner_name=joiner.name,
+            cluster_name=self._names(joiner)[0],
+            servers=members,
+            proposal=proposal,
+            answers=kept.answers,
+            acknowledged=kept.acknowledged,
+            problems=problems,
+            open_rows=open_rows,
+        )
+
+    def _names(self, joiner: Member) -> tuple[str, str]:
+        alone = self._store.ref(CLUSTER) is None
+        return (f"BQN {self._me}" if alone else "the cluster", f"BQN {joiner.id}")
+
+    def _proposal(self, joiner: Member) -> Proposal:
+        ours, theirs = self._changes.head(), self._joiner_head(joiner)
+        with self._guard:
+            if self._last is None or self._last[0] != (ours, theirs):
+                base = self._store.merge_base(ours, theirs)
+                proposal = propose(
+                    self._reseal(_shared(self._store.files(base) if base else {})),
+                    self._reseal(_shared(self._store.files(ours))),
+                    self._reseal(_shared(self._store.files(theirs))),
+                    self._names(joiner),
+                )
+                specific = self._specific(joiner, theirs)
+                self._last = ((ours, theirs), replace(proposal, server_specific=specific))
+            return self._last[1]
+
+    def _joiner_head(self, joiner: Member) -> CommitId:
+        head = self._store.ref(line_of(joiner.id))
+        assert head is not None, "asked only when the line was fetched"
+        return head
+
+    def _specific(self, joiner: Member, theirs: CommitId) -> dict[str, str]:
+        files = self._store.files(theirs)
+        own = {p: text for p, text in files.items() if p.startswith(f"servers/{joiner.id}/")}
+        return self._reseal(own)
+
+    def _judge(
+        self, proposal: Proposal, kept: Answers, joiner: Member
+    ) -> tuple[Mapping[str, tuple[Problem, ...]], tuple[RowId, ...]]:
+        match settle(proposal, kept.answers, kept.acknowledged):
+            case Settled(files):
+                problems = self._problems(self._whole(files, joiner))
+                return ({"": problems} if problems else {}), ()
+            case StillOpen(row_ids):
+                return {}, tuple(row_ids)
+            case Invalid(problems_by_row):
+                return problems_by_row, ()
+
+    def _whole(self, settled: Files, joiner: Member) -> dict[str, str]:
+        """The tree of the merge commit: common parts as settled, the rest side by side."""
+        ours = self._store.files(self._changes.head())
+        kept = {path: text for path, text in ours.items() if not path.startswith("common/")}
+        theirs = self._specific(joiner, self._joiner_head(joiner))
+        members = dict([member_file(self._own_record()), member_file(joiner)])
+        common = {path: text for path, text in settled.items() if path.startswith("common/")}
+        return with_allowed_signers({**kept, **theirs, **common, **members})
+
+    def _problems(self, files: Files) -> tuple[Problem, ...]:
+        unreadable = read_files(files)
+        return unreadable if has_error(unreadable) else check_files(files)
+
+    def answer(
+        self, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+    ) -> Unification | Refused:
+        """See `Desk.answer`."""
+        joiner = self._admitted()
+        now = self.current()
+        if joiner is None or now is None:
+            return Refused("No unification is waiting any more; nothing was kept.")
+        self._drafts.keep_answers(joiner.id, now.proposal, Answers(answers, acknowledged))
+        return self.current() or now
+
+    def _settled(self, joiner: Member) -> dict[str, str] | Refused:
+        proposal = self._proposal(joiner)
+        kept = self._drafts.answers(joiner.id, proposal)
+        match settle(proposal, kept.answers, kept.acknowledged):
+            case Settled(files):
+                return self._whole(files, joiner)
+            case StillOpen(row_ids, sentences):
+                count = f"{len(row_ids)} row{'s are' if len(row_ids) != 1 else ' is'} still open"
+                return Refused(f"{count}: {'; '.join(sentences[:3])}")
+            case Invalid(problems):
+                found = tuple(problem for some in problems.values() for problem in some)
+                return Refused("Some answers cannot be taken; nothing was saved.", found)
+
+    def compare(self) -> Comparison | Refused:
+        """See `Desk.compare_unification`."""
+        joiner = self._admitted()
+        if joiner is None:
+            return Refused("No unification is waiting.")
+        files = self._settled(joiner)
+        if isinstance(files, Refused):
+            return files
+        head = self._changes.head()
+        before = self._store.files(head)
+        changes = changes_between(before, files)
+        members = tuple(m.id for m in members_of(before)) or (self._me,)
+        touched = servers_touched(changes, members)
+        return Comparison(head, head, changes, (*touched, joiner.id), self._problems(files))
+
+    def commit(self, person: Person, message: str, request_id: str) -> CommitOutcome:
+        """See `Desk.commit_unification`."""
+        joiner = self._admitted()
+        if joiner is None:
+            done = self._store.find_trailer("Request-Id", request_id, self._changes.head())
+            if done is not None:
+                return Committed(done.id, self._me, "This was already saved.", repeated=True)
+            return Refused("No unification is waiting.")
+        files = self._settled(joiner)
+        if isinstance(files, Refused):
+            return files
+        request = ChangeRequest(
+            base=self._changes.head(),
+            changes={},
+            message=message,
+            request_id=request_id,
+            trailers={"Merge-Of": f"server/{joiner.id}"},
+        )
+        parents = (CommitId(request.base), self._joiner_head(joiner))
+        outcome = self._changes.write_merge(self._standing(), parents, files, request, person)
+        if isinstance(outcome, Committed) and not outcome.repeated:
+            self._drafts.forget_answers(joiner.id)
+        return outcome
+
+
+def _shared(files: Files) -> dict[str, str]:
+    return {path: text for path, text in files.items() if path.startswith("common/")}
