@@ -1,0 +1,137 @@
+"""What the control room tells: who leads, who follows, who answers, and why.
+
+Times are aware (UTC) and are taken when the thing happens; they are for people only.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from configrepo.model import ServerId
+
+
+class ControlRole(StrEnum):
+    """What this server is in its cluster now. `joining` listens first after a start."""
+
+    ALONE = "alone"
+    JOINING = "joining"
+    SECONDARY = "secondary"
+    CANDIDATE = "candidate"
+    PRIMARY = "primary"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Accepted:
+    """A term that was accepted: its epoch and the server that leads in it."""
+
+    epoch: int
+    id: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerView:
+    """Another member as this server sees it.
+
+    `state` is one of unknown, alive, suspect, dead, left, conflict, removed; `sentence`
+    says it in words with the cause. `role`, `epoch` and `head` are what it said last.
+    """
+
+    id: ServerId
+    state: str
+    sentence: str
+    role: str = ""
+    epoch: int = 0
+    head: str | None = None
+    version: str = ""
+    rtt_ms: float | None = None
+    last_contact: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlView:
+    """The state of the control room.
+
+    `epoch` is the term that this server leads or follows (0: none yet). Pushes of the
+    `cluster` head are taken from `following` only, and only in the term `accepted`, which
+    is on the disk before it is shown here. `running` is False while the control process
+    is being started again; then nothing is led and nothing followed.
+    """
+
+    id: ServerId
+    role: ControlRole
+    epoch: int
+    since: datetime
+    sentence: str
+    following: ServerId | None = None
+    accepted: Accepted | None = None
+    peers: tuple[PeerView, ...] = ()
+    running: bool = True
+
+    def peer(self, server_id: ServerId) -> PeerView | None:
+        """The other member with that id."""
+        return next((peer for peer in self.peers if peer.id == server_id), None)
+
+
+def view_to_json(view: ControlView) -> dict[str, Any]:
+    """The view as a JSON object."""
+    return {
+        "id": view.id,
+        "role": view.role.value,
+        "epoch": view.epoch,
+        "since": view.since.timestamp(),
+        "sentence": view.sentence,
+        "following": view.following,
+        "accepted": [view.accepted.epoch, view.accepted.id] if view.accepted else None,
+        "peers": [_peer_to_json(peer) for peer in view.peers],
+    }
+
+
+def _peer_to_json(peer: PeerView) -> dict[str, Any]:
+    contact = peer.last_contact
+    return {
+        "id": peer.id,
+        "state": peer.state,
+        "sentence": peer.sentence,
+        "role": peer.role,
+        "epoch": peer.epoch,
+        "head": peer.head,
+        "version": peer.version,
+        "rtt_ms": peer.rtt_ms,
+        "last_contact": contact.timestamp() if contact else None,
+    }
+
+
+def view_from_json(value: Mapping[str, Any]) -> ControlView:
+    """The view that `view_to_json` made."""
+    accepted = value["accepted"]
+    return ControlView(
+        id=ServerId(value["id"]),
+        role=ControlRole(value["role"]),
+        epoch=value["epoch"],
+        since=datetime.fromtimestamp(value["since"], UTC),
+        sentence=value["sentence"],
+        following=value["following"],
+        accepted=Accepted(accepted[0], ServerId(accepted[1])) if accepted else None,
+        peers=tuple(_peer_from_json(peer) for peer in value["peers"]),
+    )
+
+
+def _peer_from_json(value: Mapping[str, Any]) -> PeerView:
+    contact = value["last_contact"]
+    return PeerView(
+        id=ServerId(value["id"]),
+        state=value["state"],
+        sentence=value["sentence"],
+        role=value["role"],
+        epoch=value["epoch"],
+        head=value["head"],
+        version=value["version"],
+        rtt_ms=value["rtt_ms"],
+        last_contact=None if contact is None else datetime.fromtimestamp(contact, UTC),
+    )
