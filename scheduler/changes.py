@@ -125,7 +125,9 @@ def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
     """What differs between two trees, by path; derived files are left out."""
     paths = sorted(p for p in {*before, *after} if before.get(p) != after.get(p))
     return tuple(
-        FileChange(path, title_of(path, after.get(path) or before[path]), before.get(path), after.get(path))
+        FileChange(
+            path, title_of(path, after.get(path) or before[path]), before.get(path), after.get(path)
+        )
         for path in paths
         if path != "cluster/allowed_signers"
     )
@@ -138,7 +140,9 @@ def title_of(path: str, text: str) -> str:
     return path if flat or not lines else lines[0]
 
 
-def servers_touched(changes: tuple[FileChange, ...], members: tuple[ServerId, ...]) -> tuple[ServerId, ...]:
+def servers_touched(
+    changes: tuple[FileChange, ...], members: tuple[ServerId, ...]
+) -> tuple[ServerId, ...]:
     """The servers whose effective configuration a change touches."""
     if any(change.path.startswith("common/") for change in changes):
         return members
@@ -196,7 +200,9 @@ class Changes:
             disagreements=combined.disagreements,
         )
 
-    def commit(self, request: ChangeRequest, person: Person, own_password: bool = False) -> CommitOutcome:
+    def commit(
+        self, request: ChangeRequest, person: Person, own_password: bool = False
+    ) -> CommitOutcome:
         """Commit a change, or say why not; nothing is changed unless it is `Committed`.
 
         Args:

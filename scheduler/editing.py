@@ -97,7 +97,11 @@ class Editing:
     def candidate(self, person: Person) -> CandidateView | None:
         """See `Desk.candidate`."""
         candidate = self._drafts.candidate(person)
-        return None if candidate is None else CandidateView(candidate.base, tuple(sorted(candidate.changes)))
+        return (
+            None
+            if candidate is None
+            else CandidateView(candidate.base, tuple(sorted(candidate.changes)))
+        )
 
     def edit(self, person: Person, path: str | None, text: str) -> Edited | Refused:
         """See `Desk.edit`."""
@@ -119,7 +123,9 @@ class Editing:
         if path is None:
             clash = [p for p in written if p in current and not _is_shared_file(p)]
             if clash:
-                return Refused(f"There is a block {title_of(clash[0], current[clash[0]])!r} already: edit that one.")
+                return Refused(
+                    f"There is a block {title_of(clash[0], current[clash[0]])!r} already: edit that one."
+                )
             if not written:
                 return Refused("The text holds no block.")
             try:
@@ -199,7 +205,9 @@ class Editing:
 
     def _repeated(self, request_id: str) -> Committed | None:
         done = self._store.find_trailer("Request-Id", request_id, self._changes.head())
-        return None if done is None else Committed(done.id, self._me, "This was already saved.", True)
+        return (
+            None if done is None else Committed(done.id, self._me, "This was already saved.", True)
+        )
 
     # --- history ----------------------------------------------------------------------
 

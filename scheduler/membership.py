@@ -43,7 +43,9 @@ CONTROL_PORT = 63500
 class Check(Protocol):
     """Tries both ports of a server, from here."""
 
-    def __call__(self, target: str, address: str, control_port: int, ssh_port: int) -> tuple[Reach, ...]:
+    def __call__(
+        self, target: str, address: str, control_port: int, ssh_port: int
+    ) -> tuple[Reach, ...]:
         """One result per port; an unknown identity is fine before joining."""
         ...
 
@@ -194,9 +196,7 @@ class Membership:
         except JoinRefused as error:
             return JoinProgress("failed", f"Nothing was changed: {error}.")
 
-    def _may_join(
-        self, person: Person, text: str, form: AddForm | None, own_address: str
-    ) -> None:
+    def _may_join(self, person: Person, text: str, form: AddForm | None, own_address: str) -> None:
         if not person.role.includes(Role.ADMINISTRATOR):
             raise JoinRefused("only an administrator may join a cluster")
         if self._members():
@@ -220,4 +220,3 @@ class Membership:
     def give_up_joining(self, person: Person) -> None:
         """See `Desk.give_up_joining`."""
         self._joining.give_up()
-

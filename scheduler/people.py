@@ -88,7 +88,9 @@ class People:
             changes["password"] = self._password(name, password_hash)
         known = find_user(self._files()[1], name) is not None
         verb = "Change" if known else "Add"
-        return self._rewrite(person, name, changes, f"{verb} user {name} ({role})", request_id, False)
+        return self._rewrite(
+            person, name, changes, f"{verb} user {name} ({role})", request_id, False
+        )
 
     def change_own_password(
         self, person: Person, password_hash: str, request_id: str
@@ -108,7 +110,9 @@ class People:
         if found is None:
             return Refused(f"There is no user {user!r}: add it first.")
         if any(token.name == name for token in found.tokens):
-            return Refused(f"{user} has a token {name!r} already: revoke it, or choose another name.")
+            return Refused(
+                f"{user} has a token {name!r} already: revoke it, or choose another name."
+            )
         text = TOKEN_PREFIX + secrets.token_urlsafe(32)
         expires = (self._today() + timedelta(days=days)).isoformat()
         line = f"token {name} sha256 {token_digest(text)} expires {expires}"

@@ -54,7 +54,9 @@ def standing_of(me: ServerId, control: ControlView, has_cluster: bool) -> Standi
         return Standing(
             CLUSTER, None, f"No primary can be reached, so nothing can be saved: {control.sentence}"
         )
-    return Standing(CLUSTER, None, f"BQN {control.following} is the primary; changes are made there.")
+    return Standing(
+        CLUSTER, None, f"BQN {control.following} is the primary; changes are made there."
+    )
 
 
 class Submission:
