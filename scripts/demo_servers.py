@@ -219,10 +219,11 @@ class DemoServer:
 
     def first_login(self, code: str, password: str) -> None:
         """Set the password of the local administrator with the one-time code."""
-        visitor = self.visitor()
-        page = visitor.get("/first-login")
-        form = page.form("code", "password", "again")
-        visitor.send(page, form, {"code": code, "password": password, "again": password})
+        visitor, page = self.login(code)
+        if page.path != "/account/password":
+            raise DemoError(f"BQN {self.id} does not ask for a password but shows {page.path}")
+        form = page.form("new", "again")
+        visitor.send(page, form, {"new": password, "again": password})
 
     def login(self, password: str, name: str = "admin") -> tuple[Visitor, Page]:
         """Log in; returns the session and the page that opens.

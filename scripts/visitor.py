@@ -81,12 +81,18 @@ class Visitor:
         return self._follow("GET", path, None)
 
     def send(
-        self, page: Page, form: Form, values: Mapping[str, str], press: str | None = None
+        self,
+        page: Page,
+        form: Form,
+        values: Mapping[str, str],
+        press: str | None = None,
+        status: int | None = None,
     ) -> Page:
         """Send a form of a page with these values in place of its own.
 
         `press` is the label, name or value of the button; the first one otherwise. A value
         for a name that the form does not have is an error, as it would be for a person.
+        `status` is the answer that is expected where that is an error status.
         """
         unknown = set(values) - form.names
         if unknown:
@@ -108,15 +114,17 @@ class Visitor:
                 body.append((pressed.name, pressed.value))
         target = urljoin(page.path, action) if action else page.path
         if form.method == "get":
-            return self._follow("GET", f"{target.split('?')[0]}?{urlencode(body)}", None)
-        return self._follow("POST", target, urlencode(body).encode())
+            return self._follow("GET", f"{target.split('?')[0]}?{urlencode(body)}", None, status)
+        return self._follow("POST", target, urlencode(body).encode(), status)
 
-    def _follow(self, method: str, path: str, body: bytes | None) -> Page:
+    def _follow(
+        self, method: str, path: str, body: bytes | None, expected: int | None = None
+    ) -> Page:
         for _ in range(_MOST_REDIRECTS):
             status, location, html = self._request(method, path, body)
             if location is None:
                 page = Page(path, status, html, read_page(html))
-                if status >= http.client.BAD_REQUEST:
+                if status >= http.client.BAD_REQUEST and status != expected:
                     raise VisitError(f"{method} {path} answered {status}: {_main_text(page)}")
                 self._referer = self.origin + path
                 return page
