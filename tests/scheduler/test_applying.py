@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from configrepo.errors import StoreError, UnknownKey, UnreadableConfig
+from configrepo.model import Problem, ServerId, Severity
+from configrepo.revision import CommitId, RefUpdate
+from scheduler.applying import Applier, ApplyCommands, text_hash
+
+ONE, TWO, THREE = (CommitId(letter * 40) for letter in "123")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+REF = "refs/bqn/running/0"
+
+
+class World:
+    """Texts and refs in memory: sealing is upper case, canonical is stripped lines."""
+
+    def __init__(self) -> None:
+        self.texts = {ONE: "NTP ONE\n", TWO: "NTP TWO\n", THREE: "NTP ONE\n"}
+        self.refs: dict[str, CommitId] = {}
+        self.moves: list[CommitId | None] = []
+        self.broken = False
+
+    def wanted(self, commit: CommitId) -> str:
+        if commit not in self.texts:
+            raise UnknownKey("snmp community cannot be opened with the keys of this server")
+        return self.texts[commit]
+
+    def opened(self, sealed: str) -> str:
+        return sealed.lower()
+
+    def sealed(self, clear: bytes) -> str:
+        if clear.startswith(b"?"):
+            raise UnreadableConfig((Problem(Severity.ERROR, 1, 1, "unreadable"),))
+        return "".join(f"{line.strip()}\n" for line in clear.decode().splitlines()).upper()
+
+    def ref(self, name: str) -> CommitId | None:
+        return self.refs.get(name)
+
+    def move(self, updates: tuple[RefUpdate, ...], reason: str) -> None:
+        for update in updates:
+            if self.broken:
+                raise StoreError("the repository is broken")
+            assert self.refs.get(update.ref) == update.old
+            assert update.new is not None
+            self.refs[update.ref] = update.new
+            self.moves.append(update.new)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+Make = Callable[..., Applier]
+
+
+@pytest.fixture
+def make(tmp_path: Path, world: World) -> Make:
+    def build(apply: str = "", health: str = "", read: str = "", timeout_s: float = 5) -> Applier:
+        def command(name: str, text: str) -> tuple[str, ...]:
+            if not text:
+                return ()
+            path = tmp_path / name
+            path.write_text(f"#!/bin/sh\ncd {tmp_path}\n{text}\n")
+            path.chmod(0o755)
+            return (str(path),)
+
+        commands = ApplyCommands(
+            command("apply", apply), command("health", health), command("read", read), timeout_s
+        )
+        return Applier(tmp_path, ServerId(0), world, world, commands, lambda: NOON)
+
+    return build
+
+
+def test_without_commands_the_file_is_the_running_configuration(
+    tmp_path: Path, world: World, make: Make
+) -> None:
+    running = make().apply(ONE)
+    assert (running.result, running.commit, running.applied_at) == ("applied", ONE, NOON)
+    assert running.hash == text_hash("NTP ONE\n")
+    assert (tmp_path / "running.conf").read_text() == "ntp one\n"
+    assert (tmp_path / "running.conf").stat().st_mode & 0o777 == 0o600
+    assert world.refs[REF] == ONE
+
+
+def test_what_is_known_survives_a_restart(make: Make) -> None:
+    running = make().apply(ONE)
+    assert make().running() == running
+
+
+def test_the_command_gets_the_file(tmp_path: Path, make: Make) -> None:
+    make(apply='cp "$1" device').apply(ONE)
+    assert (tmp_path / "device").read_text() == "ntp one\n"
+
+
+def test_a_commit_that_changes_nothing_here_moves_the_ref_without_an_apply(
+    tmp_path: Path, world: World, make: Make
+) -> None:
+    applier = make(apply="echo x >> applies")
+    applier.apply(ONE)
+    running = applier.apply(THREE)
+    assert (running.result, running.commit) == ("applied", THREE)
+    assert running.sentence == "nothing changes on this server"
+    assert world.moves == [ONE, THREE]
+    assert (tmp_path / "applies").read_text() == "x\n"
+
+
+def test_applying_twice_is_applying_once(tmp_path: Path, world: World, make: Make) -> None:
+    applier = make(apply="echo x >> applies")
+    first = applier.apply(ONE)
+    assert applier.apply(ONE) == first
+    assert world.moves == [ONE]
+    assert (tmp_path / "applies").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("apply", "health"),
+    [
+        ('grep -q one "$1" || { echo no such server >&2; exit 1; }; cp "$1" device', ""),
+        ('cp "$1" device', "grep -q one device || { echo no such server >&2; exit 1; }"),
+    ],
+)
+def test_a_failure_puts_the_last_working_configuration_back(
+    tmp_path: Path, world: World, make: Make, apply: str, health: str
+) -> None:
+    applier = make(apply=apply, health=health)
+    applier.apply(ONE)
+    running = applier.apply(TWO)
+    assert running.result == "failed"
+    assert (running.commit, running.target) == (ONE, TWO)
+    assert "no such server; the last working configuration was put back" in running.sentence
+    assert running.hash == text_hash("NTP ONE\n")
+    assert (tmp_path / "running.conf").read_text() == "ntp one\n"
+    assert (tmp_path / "device").read_text() == "ntp one\n"
+    assert world.refs[REF] == ONE
+
+
+def test_a_failed_commit_is_not_tried_again_until_somebody_asks(tmp_path: Path, make: Make) -> None:
+    applier = make(apply='grep -q one "$1" || test -e mended')
+    applier.apply(ONE)
+    applier.apply(TWO)
+    (tmp_path / "mended").touch()
+    assert applier.apply(TWO).result == "failed"
+    assert applier.apply(TWO, asked=True).result == "applied"
+
+
+def test_the_first_apply_that_fails_says_that_there_is_nothing_to_go_back_to(
+    make: Make, world: World
+) -> None:
+    running = make(apply="exit 1").apply(ONE)
+    assert running.result == "failed"
+    assert running.sentence.endswith("there is no earlier configuration to go back to")
+    assert world.refs == {}
+
+
+def test_a_command_that_hangs_is_killed_and_the_former_configuration_put_back(
+    make: Make,
+) -> None:
+    applier = make(apply='grep -q one "$1" || tail -f /dev/null', timeout_s=0.3)
+    applier.apply(ONE)
+    running = applier.apply(TWO)
+    assert "did not end within 0.3 s" in running.sentence
+    assert running.hash == text_hash("NTP ONE\n")
+
+
+def test_an_edit_of_the_file_is_seen_as_drift_and_left_alone(
+    tmp_path: Path, make: Make, world: World
+) -> None:
+    applier = make()
+    applier.apply(ONE)
+    (tmp_path / "running.conf").write_text("ntp mine\n")
+    running = applier.check()
+    assert running.result == "drifted"
+    assert running.hash == text_hash("NTP MINE\n")
+    assert applier.apply(THREE).result == "drifted"
+    assert (tmp_path / "running.conf").read_text() == "ntp mine\n"
+    assert world.refs[REF] == ONE
+
+
+def test_restoring_overwrites_the_drift_and_keeps_it_sealed(tmp_path: Path, make: Make) -> None:
+    applier = make()
+    applier.apply(ONE)
+    (tmp_path / "running.conf").write_text("ntp mine\n")
+    assert applier.apply(ONE, asked=True).result == "applied"
+    assert (tmp_path / "running.conf").read_text() == "ntp one\n"
+    assert (tmp_path / "outside.conf").read_text() == "NTP MINE\n"
+
+
+def test_undoing_the_edit_by_hand_ends_the_drift(tmp_path: Path, make: Make) -> None:
+    applier = make()
+    applier.apply(ONE)
+    (tmp_path / "running.conf").write_text("ntp mine\n")
+    applier.check()
+    (tmp_path / "running.conf").write_text("  ntp one\n")
+    assert applier.check().result == "applied"
+
+
+def test_a_file_that_is_gone_or_no_configuration_is_drift(tmp_path: Path, make: Make) -> None:
+    applier = make()
+    applier.apply(ONE)
+    (tmp_path / "running.conf").unlink()
+    assert applier.check().sentence == "running.conf was removed from outside"
+    (tmp_path / "running.conf").write_text("?\n")
+    assert applier.check().result == "drifted"
+
+
+def test_the_device_is_asked_what_runs(tmp_path: Path, make: Make) -> None:
+    applier = make(apply='cp "$1" device', read="cat device")
+    assert applier.apply(ONE).hash == text_hash("NTP ONE\n")
+    (tmp_path / "device").write_text("ntp console\n")
+    running = applier.check()
+    assert (running.result, running.hash) == ("drifted", text_hash("NTP CONSOLE\n"))
+
+
+def test_a_device_that_runs_something_else_after_the_apply_is_told(make: Make) -> None:
+    running = make(read="echo ntp default").apply(ONE)
+    assert running.result == "drifted"
+    assert "runs another one" in running.sentence
+
+
+def test_a_device_that_cannot_be_asked_leaves_the_hash_open(make: Make) -> None:
+    running = make(read="exit 4").apply(ONE)
+    assert running.result == "applied"
+    assert running.hash is None
+    assert "cannot be read back" in running.sentence
+
+
+@pytest.mark.parametrize("cut", ["before the command", "after the command"])
+def test_an_apply_that_was_cut_short_is_done_again(
+    tmp_path: Path, make: Make, world: World, cut: str
+) -> None:
+    """The record says applying before anything is touched; a crash leaves it so."""
+    applier = make(apply='echo x >> applies; cp running.json record; cp "$1" device')
+    applier.apply(ONE)
+    applier.apply(TWO)
+    (tmp_path / "running.json").write_bytes((tmp_path / "record").read_bytes())
+    (tmp_path / "working.conf").write_text("ntp one\n")
+    world.refs[REF] = ONE
+    if cut == "before the command":
+        (tmp_path / "device").write_text("ntp one\n")
+    again = make(apply='echo x >> applies; cp "$1" device')
+    assert again.running().result == "applying"
+    assert again.apply(TWO).result == "applied"
+    assert (tmp_path / "device").read_text() == "ntp two\n"
+    assert (tmp_path / "applies").read_text() == "x\nx\nx\n"
+    assert world.refs[REF] == TWO
+
+
+def test_a_text_that_cannot_be_prepared_changes_nothing(tmp_path: Path, make: Make) -> None:
+    applier = make()
+    applier.apply(ONE)
+    running = applier.apply(CommitId("9" * 40))
+    assert running.result == "failed"
+    assert "snmp community cannot be opened" in running.sentence
+    assert (tmp_path / "running.conf").read_text() == "ntp one\n"
+
+
+def test_a_repository_that_cannot_take_note_is_told_and_tried_again(
+    make: Make, world: World
+) -> None:
+    applier = make()
+    world.broken = True
+    assert "does not take note" in applier.apply(ONE).sentence
+    world.broken = False
+    assert applier.apply(ONE).result == "applied"
+    assert world.refs[REF] == ONE
+
+
+def test_a_damaged_record_means_that_everything_is_applied_again(
+    tmp_path: Path, make: Make
+) -> None:
+    make().apply(ONE)
+    (tmp_path / "running.json").write_text("{}\n")
+    assert make().apply(ONE).result == "applied"
