@@ -12,9 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from configrepo.errors import NotFound
+from configrepo.errors import UnreadableConfig
+from configrepo.layout import effective_text, files_of, section_of, server_of
 from configrepo.merge import Disagreement
-from configrepo.model import Files, Problem, ServerId, Severity
+from configrepo.model import Files, Loaded, Problem, ServerId, Severity
+from configrepo.parser import read
 from configrepo.unify import Answer, Edit, RowId, Take, UnifyRow
 from scheduler.views import (
     Account,
@@ -28,7 +30,6 @@ from scheduler.views import (
     ConfigurationView,
     Disagreed,
     Edited,
-    FileChange,
     Invitation,
     JoinProgress,
     Knock,
@@ -43,17 +44,11 @@ from scheduler.views import (
     Unification,
     UserView,
 )
+from tests.support import fake_history
 from tests.support import fake_scenes as scenes
+from tests.support.fake_history import FakeHistory, laid_over
 
 ADMINISTRATOR = Person("admin", Role.ADMINISTRATOR, "192.0.2.9", local=True)
-SECTIONS = {
-    "profile": "Profiles",
-    "policy": "Rates, flows, monitoring",
-    "rules": "Rates, flows, monitoring",
-    "clock": "Time",
-    "subscriber-group": "Groups",
-    "api": "REST API",
-}
 
 
 class FakeDesk:
@@ -68,12 +63,11 @@ class FakeDesk:
         self.audited: list[AuditEntry] = []
         self.hashes: dict[str, str] = {}
         self._repository = repository or Path("/nonexistent/config.git")
-        self._trees: dict[str, dict[str, str]] = {}
-        self._revisions: list[RevisionView] = []
+        self._commits = FakeHistory(scenes.NOW)
         self._candidates: dict[str, tuple[str, dict[str, str | None]]] = {}
         self._requests: dict[str, Committed] = {}
         self._token_hashes: dict[tuple[str, str], str] = {}
-        self._write(dict(files), "system", "Factory default and this server's own configuration")
+        self._write(files, "system", "Factory default and this server's own configuration")
 
     # --- scenes ---------------------------------------------------------------------
 
@@ -119,7 +113,7 @@ class FakeDesk:
 
     def overview(self) -> Overview:
         """What the scene says, with the newest commit as everybody's head."""
-        head = self._head
+        head = self._commits.head
         servers = tuple(
             replace(s, head=head, running=head) if s.sync == "in sync" else s
             for s in self.view.servers
@@ -130,18 +124,25 @@ class FakeDesk:
 
     def configuration(self, person: Person) -> ConfigurationView:
         """All blocks with the person's candidate laid over them."""
-        base, overlay = self._candidates.get(person.name, (self._head, {}))
-        tree = self._trees[self._head]
+        base, overlay = self._candidates.get(person.name, (self._commits.head, {}))
+        tree = self._commits.tree()
         blocks = tuple(
-            BlockView(path, _title(text), _section(path), _server(path), text, path in overlay)
-            for path, text in sorted(_laid_over(tree, overlay).items())
+            BlockView(
+                path=path,
+                title=fake_history.title(path, text),
+                section=section_of(path),
+                server=fake_history.server_id(path),
+                text=text,
+                edited=path in overlay,
+            )
+            for path, text in sorted(laid_over(tree, overlay).items())
         )
         removed = tuple(sorted(p for p, text in overlay.items() if text is None))
         return ConfigurationView(base, blocks, removed)
 
     def saved_text(self, server: ServerId, revision: str | None = None) -> str:
         """The server's effective text at a revision."""
-        return scenes.text_of(self._tree(revision or self._head), str(server))
+        return effective_text(self._commits.tree(revision), str(int(server)))
 
     def candidate(self, person: Person) -> CandidateView | None:
         """The person's overlay, if there is one."""
@@ -153,14 +154,16 @@ class FakeDesk:
         if self.refusal:
             return Refused(self.refusal)
         if text.strip():
-            problem = _unreadable(text)
-            if problem:
-                return Refused("The block cannot be read.", (problem,))
-            found = scenes.path_of(text.splitlines()[0], str(int(self.view.me)))
-            if path is not None and found != path:
-                return Refused(f"The opener names another block ({found}) than {path}.")
-            self._overlay(person)[found] = text.rstrip("\n") + "\n"
-            return Edited((found,))
+            server = (server_of(path) if path else None) or str(int(self.view.me))
+            loaded = _loaded(text)
+            if isinstance(loaded, Refused):
+                return loaded
+            found = files_of(loaded.document, server)
+            if len(found) != 1 or (path is not None and path not in found):
+                names = ", ".join(sorted(found)) or "no block"
+                return Refused(f"The text is {names}; give the one block of {path or 'it'}.")
+            self._overlay(person).update(found)
+            return Edited(tuple(found), loaded.problems)
         if path is None:
             return Refused("There is nothing to add: the text is empty.")
         self._overlay(person)[path] = None
@@ -178,17 +181,16 @@ class FakeDesk:
         """Make the overlay equal to a saved file."""
         if self.refusal:
             return Refused(self.refusal)
-        text = data.decode("utf-8", errors="replace")
-        problem = _unreadable(text)
-        if problem:
-            return Refused("The file cannot be read; nothing was loaded.", (problem,))
-        new = scenes.files_of(text, str(int(server)))
+        loaded = _loaded(data)
+        if isinstance(loaded, Refused):
+            return loaded
+        new = files_of(loaded.document, str(int(server)))
         roots = ("common/", f"servers/{int(server)}/")
-        now = {p: t for p, t in self._trees[self._head].items() if p.startswith(roots)}
+        now = {p: t for p, t in self._commits.tree().items() if p.startswith(roots)}
         overlay: dict[str, str | None] = {p: t for p, t in new.items() if now.get(p) != t}
         overlay |= dict.fromkeys(now.keys() - new.keys())
-        self._candidates[person.name] = (self._head, overlay)
-        return Edited(tuple(sorted(overlay)))
+        self._candidates[person.name] = (self._commits.head, overlay)
+        return Edited(tuple(sorted(overlay)), loaded.problems)
 
     def compare(self, person: Person) -> Comparison | None:
         """The overlay against the newest commit."""
@@ -196,7 +198,7 @@ class FakeDesk:
         if kept is None:
             return None
         base, overlay = kept
-        after = _laid_over(self._trees[self._head], overlay)
+        after = laid_over(self._commits.tree(), overlay)
         return self._comparison(base, after, self._conflicts(base, overlay))
 
     def commit(
@@ -219,7 +221,7 @@ class FakeDesk:
                 case Take():
                     pass
         del self._candidates[person.name]
-        tree = _laid_over(self._trees[self._head], overlay)
+        tree = laid_over(self._commits.tree(), overlay)
         return self._commit(person, tree, message, request_id)
 
     # --- history ----------------------------------------------------------------------
@@ -228,28 +230,26 @@ class FakeDesk:
         self, limit: int = 50, skip: int = 0, path: str | None = None
     ) -> tuple[RevisionView, ...]:
         """Commits, newest first."""
-        newest_first = [self._with_running(r) for r in reversed(self._revisions)]
-        touched = [r for r in newest_first if path is None or path in self._changed_paths(r)]
-        return tuple(touched[skip : skip + limit])
+        newest_first = [self._with_running(r) for r in reversed(self._commits.revisions)]
+        found = [r for r in newest_first if path is None or self._commits.touched(r.id, path)]
+        return tuple(found[skip : skip + limit])
 
     def revision(self, revision: str) -> RevisionDetail:
         """One commit and its changes."""
-        self._tree(revision)
-        found = next(r for r in self._revisions if r.id == revision)
-        before = self._trees[found.parents[0]] if found.parents else {}
-        return RevisionDetail(self._with_running(found), _changes(before, self._trees[revision]))
+        detail = self._commits.detail(revision)
+        return replace(detail, revision=self._with_running(detail.revision))
 
     def compare_rollback(self, revision: str) -> Comparison:
         """What going back would change."""
-        return self._comparison(self._head, self._tree(revision), ())
+        return self._comparison(self._commits.head, self._commits.tree(revision), ())
 
     def rollback(
-        self, person: Person, revision: str, message: str, request_id: str
+        self, person: Person, revision: str, message: str, request_id: str, base: str
     ) -> CommitOutcome:
         """A new commit with the tree of an old one."""
-        if request_id in self._requests or self.refusal:
-            return self._repeated(request_id, "")
-        return self._commit(person, dict(self._tree(revision)), message, request_id)
+        if request_id in self._requests or self.refusal or base != self._commits.head:
+            return self._repeated(request_id, "Somebody committed since. Look at the diff again.")
+        return self._commit(person, dict(self._commits.tree(revision)), message, request_id)
 
     # --- membership -------------------------------------------------------------------
 
@@ -343,7 +343,7 @@ class FakeDesk:
             return Refused("No unification is waiting.")
         if self.unifying_now.open_rows:
             return Refused("Some rows are still open.")
-        return self._comparison(self._head, self._unified_tree(self.unifying_now), ())
+        return self._comparison(self._commits.head, self._unified_tree(self.unifying_now), ())
 
     def commit_unification(self, person: Person, message: str, request_id: str) -> CommitOutcome:
         """Make the merge commit; refused while a row is open."""
@@ -359,7 +359,7 @@ class FakeDesk:
         return outcome
 
     def _unified_tree(self, waiting: Unification) -> dict[str, str]:
-        tree = dict(self._trees[self._head]) | dict(waiting.proposal.server_specific)
+        tree = dict(self._commits.tree()) | dict(waiting.proposal.server_specific)
         for row in waiting.proposal.rows:
             value = _value(waiting.answers.get(row.id), row.cluster, row.joiner, row.proposal)
             opener, *lines = tree.get(row.path, row.title + "\n").splitlines()
@@ -386,7 +386,7 @@ class FakeDesk:
 
     def users(self) -> tuple[UserView, ...]:
         """All user blocks."""
-        tree = self._trees[self._head]
+        tree = self._commits.tree()
         return tuple(
             _user(text, self.hashes)
             for p, text in sorted(tree.items())
@@ -400,23 +400,32 @@ class FakeDesk:
         if request_id in self._requests or self.refusal:
             return self._repeated(request_id, "")
         path = f"common/user/{name}.conf"
-        old = self._trees[self._head].get(path, "").splitlines()[1:]
+        old = self._commits.tree().get(path, "").splitlines()[1:]
         tokens = [x for x in old if x.startswith(" token ")]
         if password_hash is not None:
             self.hashes[name] = password_hash
         text = "\n".join([f"user {name}", f" role {role}", *tokens]) + "\n"
-        tree = self._trees[self._head] | {path: text}
+        tree = self._commits.tree() | {path: text}
         return self._commit(person, tree, f"Set user {name}", request_id)
+
+    def change_own_password(
+        self, person: Person, password_hash: str, request_id: str
+    ) -> CommitOutcome:
+        """Change the password of a user block."""
+        account = self.account(person.name)
+        if account is None:
+            return Refused(f"There is no user {person.name}.")
+        return self.put_user(person, person.name, account.role, password_hash, request_id)
 
     def create_token(
         self, person: Person, user: str, name: str, days: int, request_id: str
     ) -> TokenMade | Refused | Disagreed:
         """Make a token; its text is derived from its name."""
         path = f"common/user/{user}.conf"
-        tree = self._trees[self._head]
+        tree = self._commits.tree()
         if self.refusal or path not in tree:
             return Refused(self.refusal or f"There is no user {user}.")
-        text = f"bqn_{user}_{name}_{len(self._revisions)}"
+        text = f"bqn_{user}_{name}_{len(self._commits.revisions)}"
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._token_hashes[user, name] = digest
         expires = (scenes.NOW + timedelta(days=days)).date().isoformat()
@@ -431,10 +440,10 @@ class FakeDesk:
         if request_id in self._requests or self.refusal:
             return self._repeated(request_id, "")
         path = f"common/user/{user}.conf"
-        lines = self._trees[self._head].get(path, "").splitlines(keepends=True)
+        lines = self._commits.tree().get(path, "").splitlines(keepends=True)
         self._token_hashes.pop((user, name), None)
         text = "".join(x for x in lines if not x.startswith(f" token {name} "))
-        tree = self._trees[self._head] | {path: text}
+        tree = self._commits.tree() | {path: text}
         return self._commit(person, tree, f"Revoke token {name} of {user}", request_id)
 
     # --- the rest ---------------------------------------------------------------------
@@ -454,35 +463,9 @@ class FakeDesk:
 
     # --- the list of commits -------------------------------------------------------------
 
-    @property
-    def _head(self) -> str:
-        return self._revisions[-1].id
-
-    def _tree(self, revision: str) -> dict[str, str]:
-        if revision not in self._trees:
-            raise NotFound(f"There is no revision {revision}.")
-        return self._trees[revision]
-
-    def _write(self, tree: dict[str, str], author: str, message: str) -> str:
-        number = len(self._revisions)
-        revision = hashlib.sha1(f"{number} {message}".encode(), usedforsecurity=False).hexdigest()
-        subject, _, body = message.partition("\n")
-        parents = (self._head,) if self._revisions else ()
-        self._trees[revision] = tree
-        self._revisions.append(
-            RevisionView(
-                id=revision,
-                parents=parents,
-                author=author,
-                committer=self.view.name,
-                time=scenes.NOW + timedelta(minutes=number),
-                subject=subject,
-                body=body.strip(),
-                term=str(self.view.term),
-                server=str(int(self.view.me)),
-            )
-        )
-        return revision
+    def _write(self, tree: Files, author: str, message: str) -> str:
+        committer = (self.view.name, self.view.me)
+        return self._commits.write(tree, author, message, committer, self.view.term)
 
     def _commit(
         self, person: Person, tree: dict[str, str], message: str, request_id: str
@@ -500,14 +483,11 @@ class FakeDesk:
         running = tuple(s.id for s in self.overview().servers if s.running == revision.id)
         return replace(revision, running_on=running)
 
-    def _changed_paths(self, revision: RevisionView) -> set[str]:
-        return {c.path for c in self.revision(revision.id).changes}
-
     def _overlay(self, person: Person) -> dict[str, str | None]:
-        return self._candidates.setdefault(person.name, (self._head, {}))[1]
+        return self._candidates.setdefault(person.name, (self._commits.head, {}))[1]
 
     def _conflicts(self, base: str, overlay: Mapping[str, str | None]) -> tuple[Disagreement, ...]:
-        before, now = self._trees[base], self._trees[self._head]
+        before, now = self._commits.tree(base), self._commits.tree()
         return tuple(
             Disagreement(p, None, before.get(p), now.get(p), mine)
             for p, mine in sorted(overlay.items())
@@ -517,47 +497,18 @@ class FakeDesk:
     def _comparison(
         self, base: str, after: dict[str, str], conflicts: tuple[Disagreement, ...]
     ) -> Comparison:
-        changes = _changes(self._trees[self._head], after)
-        own = {_server(c.path) for c in changes}
+        changes = fake_history.changes(self._commits.tree(), after)
+        own = {fake_history.server_id(c.path) for c in changes}
         every = tuple(s.id for s in self.view.servers)
         touched = every if None in own else tuple(s for s in every if s in own)
-        return Comparison(base, self._head, changes, touched, (), conflicts)
+        return Comparison(base, self._commits.head, changes, touched, (), conflicts)
 
 
-def _title(text: str) -> str:
-    return text.partition("\n")[0]
-
-
-def _section(path: str) -> str:
-    words = path.removesuffix(".conf").split("/")
-    return "Interfaces" if words[0] == "servers" else SECTIONS.get(words[1], "General")
-
-
-def _server(path: str) -> ServerId | None:
-    words = path.split("/")
-    return ServerId(int(words[1])) if words[0] == "servers" else None
-
-
-def _laid_over(tree: Files, overlay: Mapping[str, str | None]) -> dict[str, str]:
-    merged = {**tree, **overlay}
-    return {p: text for p, text in merged.items() if text is not None}
-
-
-def _changes(before: Files, after: Files) -> tuple[FileChange, ...]:
-    return tuple(
-        FileChange(p, _title(after.get(p) or before[p]), before.get(p), after.get(p))
-        for p in sorted({*before, *after})
-        if before.get(p) != after.get(p)
-    )
-
-
-def _unreadable(text: str) -> Problem | None:
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.count('"') % 2:
-            return Problem(Severity.ERROR, number, line.index('"') + 1, "A quote is not closed.")
-    if text.startswith(" "):
-        return Problem(Severity.ERROR, 1, 1, "A child line without an opener before it.")
-    return None
+def _loaded(text: str | bytes) -> Loaded | Refused:
+    try:
+        return read(text)
+    except UnreadableConfig as error:
+        return Refused("The text cannot be read; nothing was changed.", error.problems)
 
 
 def _row_id(disagreement: Disagreement) -> RowId:
@@ -591,9 +542,8 @@ def _counted(waiting: Unification) -> Unification:
     still = tuple(row.id for row in waiting.proposal.rows if _is_open(row, waiting))
     problems: dict[str, tuple[Problem, ...]] = {}
     for row_id, answer in waiting.answers.items():
-        problem = _unreadable(answer.text) if isinstance(answer, Edit) else None
-        if problem is not None:
-            problems[row_id] = (problem,)
+        if isinstance(answer, Edit) and not answer.text.strip():
+            problems[row_id] = (Problem(Severity.ERROR, 1, 1, "There is no value here."),)
     return replace(waiting, open_rows=still, problems=problems)
 
 

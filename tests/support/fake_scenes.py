@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from configrepo.model import Files, ServerId
+from configrepo.layout import files_of
+from configrepo.model import ServerId
+from configrepo.parser import read
 from configrepo.unify import Proposal, RowId, UnifyRow
 from scheduler.views import Overview, Reach, Sample, ServerView
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
-SERVER_ROOTS = ("hostname", "interface", "wire", "route")
 
 
 def example_text(server: int) -> str:
@@ -22,40 +23,16 @@ def example_text(server: int) -> str:
     return (EXAMPLES / f"bqn{server}-v1.conf").read_text(encoding="utf-8")
 
 
-def files_of(text: str, server: str) -> dict[str, str]:
-    """Cut a saved configuration into one file per block, as the repository has it."""
-    files: dict[str, str] = {}
-    path = ""
-    for line in text.splitlines():
-        if line.startswith("!") or line == "end" or not line.strip():
-            continue
-        if not line.startswith(" "):
-            path = path_of(line, server)
-        files[path] = files.get(path, "") + line.rstrip() + "\n"
-    return files
-
-
-def path_of(opener: str, server: str) -> str:
-    """The repository path of a block with that opener."""
-    words = opener.split()
-    if words[0] not in SERVER_ROOTS:
-        return "common/clock.conf" if words[0] == "clock" else f"common/{'/'.join(words)}.conf"
-    if words[0] == "interface":
-        return f"servers/{server}/interface/{words[1]}.conf"
-    return f"servers/{server}/{words[0]}.conf"
-
-
-def text_of(files: Files, server: str) -> str:
-    """The saved configuration of a server: the common part and its own."""
-    mine = (t for p, t in sorted(files.items()) if p.startswith(("common/", f"servers/{server}/")))
-    return "".join(mine) + "end\n"
+def example_files(server: int) -> dict[str, str]:
+    """The same as files of the repository."""
+    return files_of(read(example_text(server)).document, str(server))
 
 
 def cluster_files(servers: Sequence[int]) -> dict[str, str]:
     """The tree of a cluster: the first server's common part, everybody's own part."""
-    files = files_of(example_text(servers[0]), str(servers[0]))
+    files = example_files(servers[0])
     for server in servers[1:]:
-        own = files_of(example_text(server), str(server))
+        own = example_files(server)
         files |= {p: t for p, t in own.items() if p.startswith("servers/")}
     return files
 
@@ -209,7 +186,7 @@ def proposal_of_bqn2() -> Proposal:
              (None, "server 198.51.100.7", "server 198.51.100.7", "server 198.51.100.7"),
              "The cluster and bqn2 made the same change.", "same"),
     )  # fmt: skip
-    own = {p: t for p, t in files_of(example_text(2), "2").items() if p.startswith("servers/")}
+    own = {p: t for p, t in example_files(2).items() if p.startswith("servers/")}
     return Proposal(rows=rows, server_specific=own)
 
 
