@@ -6,6 +6,7 @@
     ├── StateTooNew          a state directory written by a newer release
     ├── StoreError           the repository is broken or refused an operation
     │   ├── RefMoved         compare-and-swap lost: somebody else moved the ref
+    │   ├── TransferFailed   the stream to another server ended early or was not git's
     │   └── DiskFull         no space left on the device of the repository
     └── NotFound             a revision, path or server that does not exist
 
@@ -52,6 +53,10 @@ class StoreError(ConfigRepoError):
 
 class RefMoved(StoreError):
     """A ref no longer holds the value that the caller read (compare-and-swap lost)."""
+
+
+class TransferFailed(StoreError):
+    """The stream to another server ended early, was not git's protocol, or was refused here."""
 
 
 class DiskFull(StoreError):

@@ -191,10 +191,21 @@ def rev_list(
     return [CommitId(line) for line in _lines(path, arguments, lines, quarantine)]
 
 
-def new_objects(path: Path, tips: Iterable[CommitId], quarantine: Path | None) -> list[str]:
-    """Ids of all objects that `tips` bring and no ref of the repository reaches."""
-    arguments = ["rev-list", "--objects", "--no-object-names", "--stdin", "--not", "--all"]
-    return _lines(path, arguments, [*map(_id, tips)], quarantine)
+def new_objects(
+    path: Path,
+    tips: Iterable[CommitId],
+    *,
+    not_from: Iterable[CommitId] | None = None,
+    quarantine: Path | None = None,
+) -> list[str]:
+    """Ids of all objects that `tips` reach and `not_from` (by default: all refs) does not."""
+    arguments = ["rev-list", "--objects", "--no-object-names", "--stdin"]
+    lines = [*map(_id, tips)]
+    if not_from is None:
+        arguments += ["--not", "--all"]
+    else:
+        lines += [f"^{_id(commit)}" for commit in not_from]
+    return _lines(path, arguments, lines, quarantine)
 
 
 def _lines(

@@ -1,6 +1,8 @@
 """The Git store of one server: the one door of dulwich.
 
     objects       the object database and refs on disk, behind one lock
+    transfer      push and fetch over a byte stream to git on another server
+    intake        what pushed or fetched commits bring, looked at before it is let in
     repository    `Store`: commits written, refs moved with compare-and-swap, history read
 
 dulwich reads and writes objects; git itself (`configrepo.git`) moves refs, walks
@@ -13,5 +15,16 @@ from configrepo.revision import CommitId, Person, RefUpdate, Revision
 from configrepo.sshsig import Signer
 from configrepo.store.objects import Entry
 from configrepo.store.repository import Store
+from configrepo.store.transfer import Pushed, Stream
 
-__all__ = ["CommitId", "Entry", "Person", "RefUpdate", "Revision", "Signer", "Store"]
+__all__ = [
+    "CommitId",
+    "Entry",
+    "Person",
+    "Pushed",
+    "RefUpdate",
+    "Revision",
+    "Signer",
+    "Store",
+    "Stream",
+]

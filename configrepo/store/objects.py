@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from dulwich.errors import NotGitRepository
 from dulwich.file import FileLocked
 from dulwich.object_store import BaseObjectStore, DiskObjectStore, OverlayObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.pack import UnpackedObject, pack_objects_to_data
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
@@ -201,6 +202,12 @@ class Objects:
                 yield from self._walk(item.blob.encode("ascii"), f"{prefix}{item.path}/")
             else:
                 yield Entry(prefix + item.path, item.mode, item.blob)
+
+    def pack_of(self, names: Sequence[str]) -> tuple[int, Iterator[UnpackedObject]]:
+        """How many objects a pack of `names` has, and the objects."""
+        with self._lock:
+            found = [(self._object(name.encode("ascii")), None) for name in names]
+        return pack_objects_to_data(found)
 
     # --- Writing ---------------------------------------------------------------------
 

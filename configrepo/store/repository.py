@@ -10,14 +10,19 @@ Core.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
+
+from dulwich.pack import UnpackedObject
 
 from configrepo import durable, git
-from configrepo.errors import DiskFull, NotFound, RefMoved, StoreError
+from configrepo.admission import Brought, refusal_of_trees
+from configrepo.errors import DiskFull, NotFound, RefMoved, StoreError, TransferFailed
 from configrepo.factory import (
     FACTORY_AUTHOR,
     FACTORY_FILES,
@@ -36,9 +41,12 @@ from configrepo.revision import (
     is_ref_name,
 )
 from configrepo.sshsig import Signer
+from configrepo.store.intake import brought_by
 from configrepo.store.objects import Draft, Entry, Objects
+from configrepo.store.transfer import Pushed, Stream, fetch, push
 
 _CACHED_ANSWERS = 4_096
+_MOST_HAVES = 256
 
 
 class Store:
@@ -299,3 +307,70 @@ class Store:
         if written != FACTORY_ROOT:
             raise StoreError(f"the factory root came out as {written}")
         durable.barrier(self.path)
+
+    # --- Other servers ---------------------------------------------------------------
+
+    def push(self, stream: Stream, updates: Mapping[str, CommitId]) -> Pushed:
+        """Ask git at the far end of `stream` (`receive-pack`) to move refs, all or none.
+
+        Each ref goes from what the far end has to the given commit; whether that is
+        allowed is decided there. The caller closes the stream.
+
+        Raises:
+            TransferFailed: the stream ended early or was not git's protocol.
+        """
+
+        def objects_between(
+            have: list[CommitId], want: list[CommitId]
+        ) -> tuple[int, Iterator[UnpackedObject]]:
+            known = [one for one in have if self.has(one)]
+            return self.objects.pack_of(git.new_objects(self.path, want, not_from=known))
+
+        return push(stream, updates, objects_between)
+
+    def fetch(self, stream: Stream, wanted: Sequence[str]) -> dict[str, CommitId]:
+        """Bring commits from git at the far end of `stream` (`upload-pack`); no ref moves.
+
+        What comes is checked by git and by the rules for trees before it is part of the
+        repository. The caller closes the stream.
+
+        Args:
+            stream: leads to the far end.
+            wanted: full ref names; one that ends with `/` stands for all refs below it.
+
+        Returns:
+            Where the far end has the wanted refs; those that it lacks are left out.
+
+        Raises:
+            TransferFailed: the stream ended early, or what came is not let in.
+        """
+        tips = list(dict.fromkeys(self.refs().values()))
+        have = [*tips, *git.rev_list(self.path, tips, limit=_MOST_HAVES)]
+        place = Path(tempfile.mkdtemp(prefix="tmp_objdir-fetch-", dir=self.path / "objects"))
+        try:
+            with (place / "incoming").open("w+b") as pack:
+                found = fetch(stream, wanted, have, self.has, pack)
+                if pack.tell() > 0:
+                    pack.seek(0)
+                    self._take_in(pack, place, list(found.values()))
+        except OSError as error:
+            raise durable.translated(error, self.path) from error
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        return found
+
+    def _take_in(self, pack: IO[bytes], place: Path, tips: Sequence[CommitId]) -> None:
+        git.index_pack(self.path, pack, place)
+        with self.in_quarantine(place) as view:
+            refusal = refusal_of_trees(view.brought_by(tips))
+        if refusal is not None:
+            raise TransferFailed(f"what the other server sent is not let in: {refusal}")
+        # The index last: a pack without it is not seen.
+        for ending in (".pack", ".rev", ".idx"):
+            for file in (place / "pack").glob(f"pack-*{ending}"):
+                file.replace(self.path / "objects" / "pack" / file.name)
+        durable.barrier(self.path)
+
+    def brought_by(self, tips: Sequence[CommitId]) -> Brought:
+        """What `tips` reach that no ref of the repository does, for `configrepo.admission`."""
+        return brought_by(self.path, self.objects, tips, self.quarantine)

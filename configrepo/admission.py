@@ -1,0 +1,229 @@
+"""What a server lets in when another one pushes: decided from facts, before any ref moves.
+
+Every ref has one writer and only grows, so a push that is let in can never overwrite:
+
+- `refs/heads/cluster` comes only from the primary that this server follows, in a term not
+  older than the last one accepted (a stale primary cannot turn time back);
+- `refs/heads/server/<id>` and `refs/terms/<epoch>-<id>` are written by server `<id>` and may
+  be relayed by the primary, but never to their own writer;
+- `refs/bqn/running/<id>` likewise, and it alone may move back;
+- nothing is deleted, no other ref exists, and a server that is still joining may bring
+  only its own line.
+
+What a push brings is plain configuration: directories and files that the writer of this
+product could have written (`configrepo.layout`), in a bounded number and size, and a
+`cluster` that can be read. This module does not know git, sockets or the clock.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from configrepo.layout import path_allowed
+from configrepo.model import Problem, ServerId, Severity
+from configrepo.revision import CommitId
+
+MOST_ENTRIES = 40_000
+LARGEST_BLOB = 16 * 1024 * 1024
+LARGEST_TREE_OR_COMMIT = 4 * 1024 * 1024
+MOST_REFS = 1_024
+CLUSTER = "refs/heads/cluster"
+FILE_MODE = 0o100644
+DIRECTORY_MODE = 0o040000
+
+_SERVER_LINE = re.compile(r"refs/heads/server/(0|[1-9][0-9]{0,2})")
+_TERM = re.compile(r"refs/terms/([0-9]{12})-([0-9]{3})")
+_RUNNING = re.compile(r"refs/bqn/running/(0|[1-9][0-9]{0,2})")
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """One file that new commits place somewhere; `mode` as git stores it, `size` in bytes."""
+
+    path: str
+    mode: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What a push brings that was not here before.
+
+    `kinds` are git's kinds of the new objects, `heaviest` the largest new tree or commit
+    in bytes, `most_entries` the largest number of files in one new tree. Where a limit is
+    already broken the files are not listed (`listed` False).
+    """
+
+    kinds: frozenset[str] = frozenset()
+    heaviest: int = 0
+    largest_blob: int = 0
+    most_entries: int = 0
+    files: tuple[IncomingFile, ...] = ()
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PushedRef:
+    """One ref that a push wants to move; `fast_forward` is true for a new ref as well."""
+
+    ref: str
+    old: CommitId | None
+    new: CommitId | None
+    fast_forward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PushFacts:
+    """Everything the decision needs.
+
+    Attributes:
+        peer: who pushes, from its SSH key.
+        standing: whether the peer is a member or still joining.
+        me: this server.
+        following: the primary that this server follows; None if it leads or knows none.
+        epoch: the term of that primary.
+        accepted: the term and primary of the last `cluster` accepted; None if none was.
+        refs: what is to move.
+        brought: the new objects.
+        problems: what the reader says of the new `cluster`.
+    """
+
+    peer: ServerId
+    standing: Literal["member", "joining"]
+    me: ServerId
+    following: ServerId | None
+    epoch: int
+    accepted: tuple[int, ServerId] | None
+    refs: tuple[PushedRef, ...]
+    brought: Brought
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The push may go on. `accepted`, if not None, must be on disk before the refs move."""
+
+    accepted: tuple[int, ServerId] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The push is refused as a whole, for this reason."""
+
+    sentence: str
+
+
+def admit(facts: PushFacts) -> Admitted | Denied:
+    """Decide about one push; the first broken rule is the answer."""
+    if len(facts.refs) > MOST_REFS:
+        return Denied(f"a push moves at most {MOST_REFS} refs")
+    for pushed in facts.refs:
+        sentence = _refusal_of(pushed, facts)
+        if sentence is not None:
+            return Denied(f"{pushed.ref}: {sentence}")
+    sentence = refusal_of_trees(facts.brought) or _refusal_of_problems(facts.problems)
+    if sentence is not None:
+        return Denied(sentence)
+    if any(pushed.ref == CLUSTER for pushed in facts.refs):
+        return Admitted((facts.epoch, facts.peer))
+    return Admitted(None)
+
+
+def refusal_of_trees(brought: Brought) -> str | None:
+    """Why these objects cannot be let in; None if they can."""
+    strange = brought.kinds - {"commit", "tree", "blob"}
+    if strange:
+        return f"objects of kind {', '.join(sorted(strange))} are not part of a configuration"
+    if brought.heaviest > LARGEST_TREE_OR_COMMIT:
+        return f"a tree or commit of {brought.heaviest} bytes is too large"
+    if brought.largest_blob > LARGEST_BLOB:
+        return f"a file of {brought.largest_blob} bytes is too large"
+    if brought.most_entries > MOST_ENTRIES or not brought.listed:
+        return f"a configuration has at most {MOST_ENTRIES} files"
+    for file in brought.files:
+        if file.mode != FILE_MODE:
+            return f"{_shown(file.path)}: only plain files are let in, not mode {file.mode:o}"
+        if not path_allowed(file.path):
+            return f"{_shown(file.path)}: not a place of the configuration"
+    return None
+
+
+def _refusal_of_problems(problems: tuple[Problem, ...]) -> str | None:
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    if not errors:
+        return None
+    first = errors[0]
+    return f"{_shown(first.path or 'configuration')}: line {first.line}: {first.message}"
+
+
+def _refusal_of(pushed: PushedRef, facts: PushFacts) -> str | None:
+    if pushed.new is None:
+        return "refs are never deleted"
+    found = _rule_of(pushed.ref)
+    if found is None:
+        return "no such ref is kept here"
+    writer, rule = found
+    if facts.standing == "joining" and (rule is not _line_rule or writer != facts.peer):
+        return f"server {facts.peer} is still joining and may only bring its own line"
+    sentence = rule(facts, writer)
+    if sentence is not None:
+        return sentence
+    if not pushed.fast_forward and rule is not _running_rule:
+        return "it only grows, and this would take commits away"
+    return None
+
+
+_Rule = Callable[[PushFacts, ServerId], str | None]
+
+
+def _rule_of(ref: str) -> tuple[ServerId, _Rule] | None:
+    """The rule of a ref and the server in its name (of no meaning for `cluster`)."""
+    if ref == CLUSTER:
+        return ServerId(-1), _cluster_rule
+    for pattern, rule in (
+        (_SERVER_LINE, _line_rule),
+        (_TERM, _line_rule),
+        (_RUNNING, _running_rule),
+    ):
+        match = pattern.fullmatch(ref)
+        if match is not None:
+            writer = ServerId(int(match[match.lastindex or 1]))
+            return (writer, rule) if writer <= 255 else None
+    return None
+
+
+def _cluster_rule(facts: PushFacts, _: ServerId) -> str | None:
+    if facts.following is None:
+        return "this server follows no primary now"
+    if facts.peer != facts.following:
+        return f"this server follows server {facts.following}, not server {facts.peer}"
+    if facts.accepted is not None:
+        epoch, server = facts.accepted
+        if (facts.epoch, -facts.peer) < (epoch, -server):
+            return (
+                f"term {facts.epoch} of server {facts.peer} is older than term {epoch} "
+                f"of server {server}, which was accepted before"
+            )
+    return None
+
+
+def _line_rule(facts: PushFacts, writer: ServerId) -> str | None:
+    if writer == facts.me:
+        return "only this server itself writes it"
+    if facts.peer not in (writer, facts.following):
+        return f"server {writer} writes it, and server {facts.peer} is not the primary"
+    return None
+
+
+def _running_rule(facts: PushFacts, writer: ServerId) -> str | None:
+    return _line_rule(facts, writer)
+
+
+def _shown(path: str) -> str:
+    """A path of foreign making, safe to print and not endless."""
+    return ascii(path[:120])[1:-1]
