@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
 )
+_INLINE = frozenset(["a", "b", "code", "del", "em", "i", "ins", "mark", "span", "strong"])
 _UNSEEN = frozenset(["script", "style", "template", "head"])
 
 
@@ -59,8 +60,10 @@ class Element:
             if isinstance(child, str):
                 yield child
             elif child.tag not in _UNSEEN:
+                gap = "" if child.tag in _INLINE else " "
+                yield gap
                 yield from child._texts()
-                yield " " if child.tag not in ("span", "code", "b", "strong", "em", "i") else ""
+                yield gap
 
 
 @dataclass(frozen=True, slots=True)
