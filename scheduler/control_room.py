@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -237,11 +238,11 @@ class ControlRoom:
     def _supervise(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
-            began = datetime.now(UTC)
+            began = time.monotonic()
             ended = self._run_once()
             if self._stopping.is_set():
                 return
-            lived_s = (datetime.now(UTC) - began).total_seconds()
+            lived_s = time.monotonic() - began
             pause_s = _FIRST_PAUSE_S if lived_s > _HEALTHY_S else pause_s
             _log.error("the control process ended (%s); again in %.1f s", ended, pause_s)
             self._show_broken(ended)
@@ -294,6 +295,8 @@ class ControlRoom:
                 self._heads,
                 {**self._members, "founding": False},
             ]
+            if self._stopping.is_set():  # `stop` found no link to say it on
+                lines.append({"t": "stop"})
             self._link = ours
             with contextlib.suppress(OSError):
                 ours.sendall(b"".join(encode(line) for line in lines))
