@@ -69,11 +69,16 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class PushedRef:
-    """One ref that a push wants to move; `fast_forward` is true for a new ref as well."""
+    """One ref that a push wants to move.
+
+    `commit`: the new value is a commit. `fast_forward`: it is, and grew from the old
+    value or the ref is new.
+    """
 
     ref: str
     old: CommitId | None
     new: CommitId | None
+    commit: bool
     fast_forward: bool
 
 
@@ -173,6 +178,8 @@ def _refusal_of(pushed: PushedRef, facts: PushFacts) -> str | None:
     sentence = rule(facts, writer)
     if sentence is not None:
         return sentence
+    if not pushed.commit:
+        return "it points to commits only"
     if not pushed.fast_forward and rule is not _running_rule:
         return "it only grows, and this would take commits away"
     return None

@@ -11,6 +11,7 @@ Edge: git processes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -73,9 +74,10 @@ def start(
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """End a process of `start` with its children, and wait for it."""
-    if process.poll() is None:
-        # Not reaped yet, so the id is still its own.
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        # Not reaped yet, so the id is still its own, even if the process itself ended.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -3,6 +3,7 @@
     objects       the object database and refs on disk, behind one lock
     transfer      push and fetch over a byte stream to git on another server
     intake        what pushed or fetched commits bring, looked at before it is let in
+    push_facts    what a received push wants, gathered for `configrepo.admission`
     repository    `Store`: commits written, refs moved with compare-and-swap, history read
 
 dulwich reads and writes objects; git itself (`configrepo.git`) moves refs, walks
@@ -14,6 +15,7 @@ Core.
 from configrepo.revision import CommitId, Person, RefUpdate, Revision
 from configrepo.sshsig import Signer
 from configrepo.store.objects import Entry
+from configrepo.store.push_facts import facts_of_push
 from configrepo.store.repository import Store
 from configrepo.store.transfer import Pushed, Stream
 
@@ -27,4 +29,5 @@ __all__ = [
     "Signer",
     "Store",
     "Stream",
+    "facts_of_push",
 ]
