@@ -20,7 +20,6 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,13 +31,14 @@ MOST_ENTRIES = 40_000
 LARGEST_BLOB = 16 * 1024 * 1024
 LARGEST_TREE_OR_COMMIT = 4 * 1024 * 1024
 MOST_REFS = 1_024
+LAST_SERVER = 255
 CLUSTER = "refs/heads/cluster"
 FILE_MODE = 0o100644
 DIRECTORY_MODE = 0o040000
 
-_SERVER_LINE = re.compile(r"refs/heads/server/(0|[1-9][0-9]{0,2})")
-_TERM = re.compile(r"refs/terms/([0-9]{12})-([0-9]{3})")
-_RUNNING = re.compile(r"refs/bqn/running/(0|[1-9][0-9]{0,2})")
+_SERVER_LINE = re.compile(r"refs/heads/server/(?P<id>0|[1-9][0-9]{0,2})")
+_TERM = re.compile(r"refs/terms/[0-9]{12}-(?P<id>[0-9]{3})")
+_RUNNING = re.compile(r"refs/bqn/running/(?P<id>0|[1-9][0-9]{0,2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,42 +169,42 @@ def _refusal_of_problems(problems: tuple[Problem, ...]) -> str | None:
 def _refusal_of(pushed: PushedRef, facts: PushFacts) -> str | None:
     if pushed.new is None:
         return "refs are never deleted"
-    found = _rule_of(pushed.ref)
-    if found is None:
-        return "no such ref is kept here"
-    writer, rule = found
-    if facts.standing == "joining" and (rule is not _line_rule or writer != facts.peer):
+    if facts.standing == "joining" and pushed.ref != f"refs/heads/server/{facts.peer}":
         return f"server {facts.peer} is still joining and may only bring its own line"
-    sentence = rule(facts, writer)
+    sentence = _refusal_of_writer(pushed.ref, facts)
     if sentence is not None:
         return sentence
     if not pushed.commit:
         return "it points to commits only"
-    if not pushed.fast_forward and rule is not _running_rule:
+    if not pushed.fast_forward and not _RUNNING.fullmatch(pushed.ref):
         return "it only grows, and this would take commits away"
     return None
 
 
-_Rule = Callable[[PushFacts, ServerId], str | None]
-
-
-def _rule_of(ref: str) -> tuple[ServerId, _Rule] | None:
-    """The rule of a ref and the server in its name (of no meaning for `cluster`)."""
+def _refusal_of_writer(ref: str, facts: PushFacts) -> str | None:
     if ref == CLUSTER:
-        return ServerId(-1), _cluster_rule
-    for pattern, rule in (
-        (_SERVER_LINE, _line_rule),
-        (_TERM, _line_rule),
-        (_RUNNING, _running_rule),
-    ):
-        match = pattern.fullmatch(ref)
-        if match is not None:
-            writer = ServerId(int(match[match.lastindex or 1]))
-            return (writer, rule) if writer <= 255 else None
+        return _refusal_of_cluster(facts)
+    writer = _writer_of(ref)
+    if writer is None:
+        return "no such ref is kept here"
+    if writer == facts.me:
+        return "only this server itself writes it"
+    if facts.peer not in (writer, facts.following):
+        return f"server {writer} writes it, and server {facts.peer} is not the primary"
     return None
 
 
-def _cluster_rule(facts: PushFacts, _: ServerId) -> str | None:
+def _writer_of(ref: str) -> ServerId | None:
+    """The server in the name of a ref; None if it is not a ref with one writer."""
+    for pattern in (_SERVER_LINE, _TERM, _RUNNING):
+        match = pattern.fullmatch(ref)
+        if match is not None:
+            writer = int(match["id"])
+            return ServerId(writer) if writer <= LAST_SERVER else None
+    return None
+
+
+def _refusal_of_cluster(facts: PushFacts) -> str | None:
     if facts.following is None:
         return "this server follows no primary now"
     if facts.peer != facts.following:
@@ -217,18 +217,6 @@ def _cluster_rule(facts: PushFacts, _: ServerId) -> str | None:
                 f"of server {server}, which was accepted before"
             )
     return None
-
-
-def _line_rule(facts: PushFacts, writer: ServerId) -> str | None:
-    if writer == facts.me:
-        return "only this server itself writes it"
-    if facts.peer not in (writer, facts.following):
-        return f"server {writer} writes it, and server {facts.peer} is not the primary"
-    return None
-
-
-def _running_rule(facts: PushFacts, writer: ServerId) -> str | None:
-    return _line_rule(facts, writer)
 
 
 def _shown(path: str) -> str:

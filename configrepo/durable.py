@@ -36,14 +36,13 @@ def barrier(path: Path) -> None:
     Raises:
         StoreError: the kernel reports that something could not be written.
     """
-    with _translated(path):
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if _LIBC.syncfs(fd) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-        finally:
-            os.close(fd)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _LIBC.syncfs(fd) != 0:
+            reason = os.strerror(ctypes.get_errno())
+            raise StoreError(f"{path}: what was written may not be on the disk: {reason}")
+    finally:
+        os.close(fd)
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
