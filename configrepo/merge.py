@@ -9,8 +9,8 @@ Rules, applied per block and then per child (x, y, z are values, - is absent):
     -     y  z   one value or same key: disagreement; set elements: both
 
 A block deleted on one side and changed on the other is one disagreement over the whole
-block. Undefined children are set elements; undefined blocks that an operator marked
-common are merged by lines by git. Comments never ask: both are kept. The result does not
+block. Undefined children of a known block are set elements; undefined blocks are merged
+by lines by git. Comments never ask: both are kept. The result does not
 depend on which side is called A, except that a disagreement holds A's value until chosen.
 
 It does not know servers, secrets (callers open and re-seal them) or the repository.
@@ -20,7 +20,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -33,7 +33,7 @@ from configrepo.layout import (
     read_comments,
 )
 from configrepo.model import Block, Child, Files
-from configrepo.schema import COMMENTS_FILE, COMMON_UNDEFINED_FILE
+from configrepo.schema import COMMENTS_FILE
 from configrepo.words import join
 
 LineMerge = Callable[[str, str, str], str | None]
@@ -149,7 +149,7 @@ class _Work:
         merged: list[Block] = []
         for name in order:
             three = base.get(name), ours.get(name), theirs.get(name)
-            place = _Place(path, _block_key(path, three))
+            place = _Place(path, name if holds_many(path) else None)
             block = self._merge_block(place, *three)
             if block is not None:
                 merged.append(block)
@@ -162,7 +162,7 @@ class _Work:
     ) -> Block | None:
         if a is None or b is None or (a.row is not None and a.row.flat):
             return self._merge_whole(place, x, a, b)
-        if place.path == COMMON_UNDEFINED_FILE:
+        if a.row is None:
             return self._merge_lines(place, x, a, b)
         if a.text != b.text and (x is None or x.text not in (a.text, b.text)):
             return self._merge_whole(place, x, a, b)
@@ -196,7 +196,7 @@ class _Work:
     def _merge_children(self, place: _Place, x: Block | None, a: Block, b: Block) -> Block:
         opener = a.text
         if x is not None and not a.text == b.text == x.text:
-            by = self._decide(place.path, place.key, x.text, a.text, b.text)
+            by = self._decide(place.path, opener_key(a), x.text, a.text, b.text)
             opener = b.text if by == "only-b" else a.text
         elif x is None and not a.children and not b.children:
             self._decide(place.path, place.key, None, a.text, b.text)
@@ -227,8 +227,7 @@ class _Work:
         self, place: _Place, key: str, x: Child | None, a: Child | None, b: Child | None
     ) -> Child | None:
         values = tuple(None if side is None else side.text for side in (x, a, b))
-        name = key if place.key is None else f"{place.key} / {key}"
-        by = self._decide(place.path, name, *values)
+        by = self._decide(place.path, key, *values)
         return b if by == "only-b" else a
 
     # --- one value -----------------------------------------------------------------
@@ -254,6 +253,11 @@ def _merge_comment_files(path: str, x: str | None, a: str | None, b: str | None)
     return comments_text(header, trailing) if header or trailing else None
 
 
+def opener_key(block: Block) -> str:
+    """The key under which a change of the opener alone is reported: its literal words."""
+    return block.text if block.row is None else " ".join(block.row.opener.literal)
+
+
 def _blocks(path: str, text: str | None) -> dict[str, Block]:
     blocks = () if text is None else parse_block_file(path, text)
     if not holds_many(path):
@@ -265,10 +269,9 @@ def _called(block: Block) -> str:
     return block.text if block.row is None else join((*block.row.opener.literal, *block.names))
 
 
-def _block_key(path: str, three: Iterable[Block | None]) -> str | None:
-    if not holds_many(path):
-        return None
-    return next(_called(block) for block in three if block is not None)
+def block_key(path: str, block: Block) -> str | None:
+    """The key of a block in reports: None where it has a file of its own."""
+    return _called(block) if holds_many(path) else None
 
 
 def _value(block: Block | None) -> str | None:
