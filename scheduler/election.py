@@ -1,0 +1,455 @@
+"""Who leads. Every rule that decides it is in this file; no socket, clock or disk is.
+
+`step(view, event, now)` takes what is known and what happened and gives what is known
+now and what is to be done. The rules (numbers as in `docs/control-plane.md`):
+
+R1  A started server counts its start up on the disk before it says anything, and only
+    listens for `boot`.
+R2  A member is *known* from its first round trip until it was silent for `dead`, said
+    good-bye, or its connection ended and new ones were refused; then only a beacon with a
+    greater (boot, seq) brings it back. Own pauses are not the silence of others: they are
+    added to the instants. A primary that was paused longer than `dead - heartbeat`, or
+    whose program does not react, no longer trusts that it leads: it listens as after R1.
+R3  Who knows a lower id never claims; it follows the lowest known primary.
+R4  The lowest known server, with no known primary, is candidate for `claim`; then it
+    fetches the heads of the others that it does not have (at most `catch_up`) and claims.
+R5  The lowest known server that knows a higher primary follows it for `preempt`, then
+    asks it to hand over. That one stops accepting commits, finishes, answers with its
+    head and steps down; the lower one fetches that head and claims. Without an answer
+    within `handover` it claims alone.
+R6  A claim takes an epoch above every epoch ever seen, writes it to the disk, and only
+    then leads. An (epoch, id) is never used twice.
+R7  A primary that knows a lower primary steps down at once.
+R8  A primary that sees a higher epoch than its own claims again, or it would be fenced
+    for ever. R12: at most 5 times, then once per `dead`.
+R9  A primary is followed only in a term (epoch, -id) not below the accepted one, and the
+    accepted term is on the disk before it is followed.
+R10 (its fast-forward part) A primary fetches every head of another that it does not have.
+
+A claim that was overtaken while it was being written is dropped; its epoch stays used.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from configrepo.model import ServerId
+from scheduler.control_view import Accepted, ControlRole
+from scheduler.election_sentences import sentence
+from scheduler.election_values import (
+    Accepting,
+    Action,
+    Announce,
+    AskHandover,
+    Asking,
+    CatchingUp,
+    CatchUp,
+    CaughtUp,
+    Claiming,
+    Durable,
+    Event,
+    GrantHandover,
+    Handing,
+    HandoverAsked,
+    HandoverDone,
+    HandoverGranted,
+    HandoverRefused,
+    HeadMoved,
+    Heard,
+    Left,
+    Lost,
+    Members,
+    Peer,
+    PeerState,
+    Persist,
+    Persisted,
+    Redial,
+    RefuseHandover,
+    Said,
+    Stalled,
+    StopCommits,
+    Tick,
+    View,
+)
+from scheduler.presets import Timing
+
+_CLAIM_BURST = 5.0
+_OWN_HEADS = 256
+_EVER = 2**53
+
+
+def start(me: ServerId, timing: Timing, durable: Durable, now: float) -> View:
+    """The view of a server that has just started, before it knows of any member."""
+    view = View(
+        me=me,
+        timing=timing,
+        durable=durable,
+        role=ControlRole.ALONE,
+        peers=(),
+        tick_at=now,
+        role_at=now,
+        listening_at=now,
+        maxep=durable.maxep,
+        tokens=_CLAIM_BURST,
+    )
+    return replace(view, said=sentence(view))
+
+
+def step(view: View, event: Event, now: float) -> tuple[View, tuple[Action, ...]]:
+    """Apply one event and the passing of time.
+
+    Args:
+        view: what was known.
+        event: what happened.
+        now: this server's monotonic clock; never goes back.
+
+    Returns:
+        What is known now, and what is to be done, in this order.
+    """
+    do: list[Action] = []
+    after = _after_own_pause(view, now)
+    after = _take(after, event, now, do)
+    after = _age(after, now, do)
+    after = _act(after, now, do)
+    after = replace(after, said=sentence(after))
+    if _shown(after) != _shown(view):
+        do.append(Announce())
+    return after, tuple(do)
+
+
+def _shown(view: View) -> tuple[object, ...]:
+    return (view.role, view.epoch, view.following, view.head, view.maxep)
+
+
+def _become(view: View, role: ControlRole, now: float) -> View:
+    return view if view.role is role else replace(view, role=role, role_at=now)
+
+
+def _listen(view: View, now: float, why: Said) -> View:
+    """R1, R2: neither lead nor claim before the others were heard."""
+    if view.role is ControlRole.ALONE:
+        return view
+    calm = replace(
+        view,
+        listening_at=now,
+        calm_at=None,
+        pending=view.pending if isinstance(view.pending, Accepting) else None,
+        following=None,
+        interrupted=why,
+    )
+    return _become(calm, ControlRole.JOINING, now)
+
+
+# --- Time -----------------------------------------------------------------------------
+
+
+def _after_own_pause(view: View, now: float) -> View:
+    """R2: what this server missed while it did not run is not the others' silence."""
+    gap, timing = now - view.tick_at, view.timing
+    view = replace(view, tick_at=now)
+    if gap <= timing.stall_s:
+        return view
+    shift = gap - timing.tick_s
+    pending = view.pending
+    if isinstance(pending, Asking | CatchingUp):
+        pending = replace(pending, until=pending.until + shift)
+    view = replace(
+        view,
+        peers=tuple(replace(peer, heard_at=peer.heard_at + shift) for peer in view.peers),
+        listening_at=view.listening_at + shift,
+        calm_at=None if view.calm_at is None else view.calm_at + shift,
+        pending=pending,
+    )
+    leads = view.role is ControlRole.PRIMARY or isinstance(pending, Claiming)
+    if leads and gap > timing.step_down_s:
+        said = f"BQN {view.me} was paused for {gap:.0f} s until {{0}} and does not trust its role"
+        return _listen(view, now, Said(said, (now,)))
+    return view
+
+
+def _age(view: View, now: float, do: list[Action]) -> View:
+    """R2: silence makes suspect, then not known."""
+    return replace(view, peers=tuple(_aged(peer, view.timing, now, do) for peer in view.peers))
+
+
+def _aged(peer: Peer, timing: Timing, now: float, do: list[Action]) -> Peer:
+    silent = now - peer.heard_at
+    if peer.known and silent > timing.dead_s:
+        return replace(peer, state=PeerState.DEAD, changed_at=peer.heard_at, why="no answer")
+    if peer.state is PeerState.ALIVE and silent > timing.suspect_s:
+        do.append(Redial(peer.id))
+        return replace(peer, state=PeerState.SUSPECT, changed_at=peer.heard_at, why="no answer")
+    return peer
+
+
+# --- Events -----------------------------------------------------------------------------
+
+
+def _take(view: View, event: Event, now: float, do: list[Action]) -> View:
+    match event:
+        case Tick():
+            earned = view.timing.tick_s / view.timing.dead_s
+            return replace(view, tokens=min(_CLAIM_BURST, view.tokens + earned))
+        case Members():
+            return _set_members(view, event, now, do)
+        case HeadMoved(head=head):
+            return _own(replace(view, head=head), head)
+        case CaughtUp(head=head):
+            return _own(view, head)
+        case Stalled(why=why):
+            return _listen(view, now, Said(why))
+        case Persisted(durable=durable):
+            return _persisted(view, durable, now)
+        case Heard() | Lost() | Left():
+            return _perceive(view, event, now)
+    return _hand_over(view, event, now, do)
+
+
+def _own(view: View, head: str | None) -> View:
+    if head is None or head in view.own_heads:
+        return view
+    return replace(view, own_heads=(*view.own_heads, head)[-_OWN_HEADS:])
+
+
+def _set_members(view: View, event: Members, now: float, do: list[Action]) -> View:
+    peers = tuple(
+        view.peer(server) or Peer(server, changed_at=now)
+        for server in sorted(event.others)
+        if server != view.me
+    )
+    was_alone = view.role is ControlRole.ALONE
+    view = replace(view, peers=peers)
+    if not peers:
+        view = replace(view, epoch=0, following=None, pending=None, calm_at=None)
+        return _become(view, ControlRole.ALONE, now)
+    if was_alone:
+        view = replace(_become(view, ControlRole.JOINING, now), listening_at=now)
+    if event.founding and view.role is ControlRole.JOINING:
+        return _claim(replace(view, listening_at=now - view.timing.boot_s), None, do)
+    return view
+
+
+def _perceive(view: View, event: Heard | Lost | Left, now: float) -> View:
+    match event:
+        case Heard(beacon=beacon):
+            view = replace(view, maxep=max(view.maxep, beacon.maxep, beacon.epoch))
+            return _change(view, beacon.id, lambda peer: _heard(peer, event, now))
+        case Lost(server=server, why=why):
+            return _change(view, server, lambda peer: _lost(peer, why, now))
+        case Left(server=server, boot=boot):
+            gone = Peer(server, PeerState.LEFT, None, now, now, "stopped", (boot, _EVER))
+            return _change(view, server, lambda peer: replace(gone, beacon=peer.beacon))
+
+
+def _change(view: View, server: ServerId, change: Callable[[Peer], Peer]) -> View:
+    peers = tuple(change(peer) if peer.id == server else peer for peer in view.peers)
+    return replace(view, peers=peers)
+
+
+def _heard(peer: Peer, event: Heard, now: float) -> Peer:
+    beacon = event.beacon
+    if beacon.number <= peer.gone:
+        return peer
+    if peer.beacon is None or beacon.number > peer.beacon.number:
+        peer = replace(peer, beacon=beacon)
+    if not event.round_trip:
+        return peer
+    changed_at = peer.changed_at if peer.state is PeerState.ALIVE else now
+    return replace(peer, state=PeerState.ALIVE, heard_at=now, changed_at=changed_at, why="")
+
+
+def _lost(peer: Peer, why: str, now: float) -> Peer:
+    if not peer.known:
+        return replace(peer, why=why)
+    number = peer.beacon.number if peer.beacon is not None else peer.gone
+    return replace(peer, state=PeerState.DEAD, changed_at=now, why=why, gone=number)
+
+
+def _persisted(view: View, durable: Durable, now: float) -> View:
+    """R6, R9: what was written may be acted on, if nothing has overtaken it."""
+    pending = view.pending
+    view = replace(view, durable=durable, maxep=max(view.maxep, durable.maxep))
+    match pending:
+        case Accepting(accepted=accepted) if durable.accepted == accepted:
+            return replace(view, pending=None)
+        case Claiming(epoch=epoch, over=over) if durable.accepted == Accepted(epoch, view.me):
+            view = replace(view, pending=None, calm_at=None)
+            if view.role is not ControlRole.PRIMARY and _overtaken(view, over):
+                return view
+            view = replace(view, epoch=epoch, following=None, asked=(), interrupted=None)
+            return _become(view, ControlRole.PRIMARY, now)
+    return view
+
+
+def _overtaken(view: View, over: ServerId | None) -> bool:
+    """R3, R4: a lower id answers, or another leads than the one that was asked."""
+    leader = view.leader
+    return view.lower is not None or (leader is not None and leader.id != over)
+
+
+def _hand_over(view: View, event: Event, now: float, do: list[Action]) -> View:
+    """R5, both sides."""
+    match event:
+        case HandoverAsked(requester=requester):
+            return _asked(view, requester, do)
+        case HandoverDone(head=head):
+            if not isinstance(view.pending, Handing):
+                return view
+            do.append(GrantHandover(view.pending.requester, view.epoch, head))
+            view = replace(_own(replace(view, head=head), head), pending=None, calm_at=None)
+            return _become(view, ControlRole.SECONDARY, now)
+        case HandoverGranted(server=server, epoch=epoch, head=head) if _was_asked(view, server):
+            view = replace(view, maxep=max(view.maxep, epoch), pending=None)
+            return _catch_up(view, server, now, do, head)
+        case HandoverRefused(server=server) if _was_asked(view, server):
+            again = now - view.timing.preempt_s + view.timing.dead_s
+            return replace(view, pending=None, calm_at=again)
+    return view
+
+
+def _was_asked(view: View, server: ServerId) -> bool:
+    return isinstance(view.pending, Asking) and view.pending.primary == server
+
+
+def _asked(view: View, requester: ServerId, do: list[Action]) -> View:
+    peer = view.peer(requester)
+    if view.role is not ControlRole.PRIMARY or peer is None or not peer.known:
+        do.append(RefuseHandover(requester, f"BQN {view.me} does not lead"))
+        return view
+    if requester > view.me:
+        do.append(RefuseHandover(requester, f"BQN {view.me} is the lower id"))
+        return view
+    if isinstance(view.pending, Handing):
+        return replace(view, pending=Handing(requester))
+    do.append(StopCommits(requester))
+    return replace(view, pending=Handing(requester))
+
+
+# --- What follows from what is known ------------------------------------------------------
+
+
+def _act(view: View, now: float, do: list[Action]) -> View:
+    if view.role is ControlRole.ALONE:
+        return view
+    if view.role is ControlRole.PRIMARY:
+        return _lead(view, now, do)
+    view = _follow(view, now, do)
+    if isinstance(view.pending, Asking | CatchingUp | Claiming):
+        return _wait(view, now, do)
+    booted = now - view.listening_at >= view.timing.boot_s
+    if view.lower is None and booted and view.pending is None:
+        return _prepare(view, now, do)
+    return _settle(view, booted, now)
+
+
+def _lead(view: View, now: float, do: list[Action]) -> View:
+    leader = view.leader
+    if leader is not None and leader.id < view.me:  # R7
+        view = replace(view, pending=None, calm_at=None)
+        return _follow(_become(view, ControlRole.SECONDARY, now), now, do)
+    if view.maxep > view.epoch and view.pending is None and view.tokens >= 1:  # R8, R12
+        return _claim(replace(view, tokens=view.tokens - 1), None, do)
+    return _fetch(view, now, do)
+
+
+def _fetch(view: View, now: float, do: list[Action]) -> View:
+    """R10: ask for each head that is missing, and again if that took too long."""
+    asked = {
+        head: at
+        for head, at in view.asked
+        if head in view.unfetched and now - at < view.timing.catch_up_s
+    }
+    for head in sorted(view.unfetched - set(asked)):
+        do.append(CatchUp(_source(view, head), head))
+        asked[head] = now
+    return replace(view, asked=tuple(sorted(asked.items())))
+
+
+def _source(view: View, head: str) -> ServerId:
+    return next(peer.id for peer in view.known if peer.head == head)
+
+
+def _follow(view: View, now: float, do: list[Action]) -> View:
+    """R3, R9: follow the lowest known primary, in a term that may be accepted."""
+    leader = view.leader
+    if leader is None or leader.beacon is None:
+        return replace(view, following=None, refused=None)
+    view = _become(replace(view, interrupted=None), ControlRole.SECONDARY, now)
+    term, accepted = Accepted(leader.beacon.epoch, leader.id), view.durable.accepted
+    if term == accepted:
+        since = view.following_at if view.following == leader.id else now
+        return replace(
+            view, following=leader.id, following_at=since, epoch=term.epoch, refused=None
+        )
+    if accepted is not None and (term.epoch, -term.id) < (accepted.epoch, -accepted.id):
+        return replace(view, following=None, refused=term)
+    if view.pending is None:
+        do.append(Persist(replace(view.durable, accepted=term)))
+        view = replace(view, pending=Accepting(term))
+    return replace(view, following=None, refused=None)
+
+
+def _settle(view: View, booted: bool, now: float) -> View:
+    """Neither lead nor prepare to."""
+    view = replace(view, calm_at=None)
+    waits = view.leader is not None or (booted and view.lower is not None)
+    if waits or view.role is ControlRole.CANDIDATE:
+        return _become(view, ControlRole.SECONDARY, now)
+    return view
+
+
+def _prepare(view: View, now: float, do: list[Action]) -> View:
+    """R4, R5: the lowest known server waits unopposed, then claims or asks."""
+    leader = view.leader
+    rival = None if leader is None else leader.id
+    if view.calm_at is None or view.calm_for != rival:
+        view = replace(view, calm_at=now, calm_for=rival)
+    waited = now - (now if view.calm_at is None else view.calm_at)
+    if rival is None:
+        view = _become(view, ControlRole.CANDIDATE, now)
+        return _catch_up(view, None, now, do) if waited >= view.timing.claim_s else view
+    if waited >= view.timing.preempt_s:
+        do.append(AskHandover(rival))
+        return replace(view, pending=Asking(rival, now + view.timing.handover_s))
+    return view
+
+
+def _wait(view: View, now: float, do: list[Action]) -> View:
+    """Something is under way: go on, give it up, or wait."""
+    leader, pending = view.leader, view.pending
+    over = pending.primary if isinstance(pending, Asking) else getattr(pending, "over", None)
+    if _overtaken(view, over):
+        return replace(view, pending=None, calm_at=None)
+    match pending:
+        case Asking(primary=primary) if leader is None:
+            return _catch_up(view, primary, now, do)
+        case Asking(primary=primary, until=until) if now >= until:
+            return _catch_up(view, primary, now, do)
+        case CatchingUp(heads=heads, until=until):
+            if now >= until or heads <= set(view.own_heads):
+                return _claim(view, over, do)
+    return view
+
+
+def _catch_up(
+    view: View, over: ServerId | None, now: float, do: list[Action], granted: str | None = None
+) -> View:
+    """R4, R5: have every head of the others before leading."""
+    sources = {head: _source(view, head) for head in view.unfetched}
+    if granted is not None and granted not in view.own_heads and over is not None:
+        sources[granted] = over
+    if not sources:
+        return _claim(view, over, do)
+    do.extend(CatchUp(source, head) for head, source in sorted(sources.items()))
+    until = now + view.timing.catch_up_s
+    return replace(view, pending=CatchingUp(frozenset(sources), until, over))
+
+
+def _claim(view: View, over: ServerId | None, do: list[Action]) -> View:
+    """R6: write the new term down; `_persisted` acts on it."""
+    epoch = max(view.maxep, view.durable.epoch) + 1
+    do.append(Persist(replace(view.durable, epoch=epoch, accepted=Accepted(epoch, view.me))))
+    return replace(view, pending=Claiming(epoch, over))

@@ -1,0 +1,106 @@
+"""One sentence for every state of the election: log line, status and assertion at once.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from scheduler.control_view import ControlRole
+from scheduler.election_values import (
+    Asking,
+    CatchingUp,
+    Handing,
+    Peer,
+    PeerState,
+    Said,
+    View,
+)
+
+_NAMED = 2
+
+
+def sentence(view: View) -> Said:
+    """Why things are as they are."""
+    if view.role is ControlRole.ALONE:
+        return Said(f"BQN {view.me} is alone: it belongs to no cluster")
+    return _joined((*_trouble(view), _leadership(view)))
+
+
+def _joined(parts: tuple[Said, ...]) -> Said:
+    """Put parts together and number their instants through."""
+    texts: list[str] = []
+    instants: tuple[float, ...] = ()
+    for part in parts:
+        shifted = [f"{{{len(instants) + number}}}" for number in range(len(part.at))]
+        texts.append(part.text.format(*shifted))
+        instants += part.at
+    return Said("; ".join(texts), instants)
+
+
+def _trouble(view: View) -> tuple[Said, ...]:
+    """The members that are missing, the lowest first."""
+    missing = [p for p in view.peers if p.state in (PeerState.DEAD, PeerState.LEFT)]
+    named = tuple(peer_sentence(peer) for peer in missing[:_NAMED])
+    more = len(missing) - len(named)
+    return (*named, Said(f"nor do {more} more")) if more else named
+
+
+def peer_sentence(peer: Peer) -> Said:
+    """What is known of one member."""
+    name = f"BQN {peer.id}"
+    match peer.state:
+        case PeerState.ALIVE:
+            return Said(f"{name} has answered since {{0}}", (peer.changed_at,))
+        case PeerState.SUSPECT:
+            return Said(f"{name} has not answered since {{0}}", (peer.changed_at,))
+        case PeerState.DEAD:
+            return Said(f"{name} does not answer since {{0}} ({peer.why})", (peer.changed_at,))
+        case PeerState.LEFT:
+            return Said(f"{name} was stopped at {{0}}", (peer.changed_at,))
+    return Said(f"{name} has not answered yet ({peer.why})" if peer.why else f"{name} is not known")
+
+
+def _leadership(view: View) -> Said:
+    me = f"BQN {view.me}"
+    match view.pending:
+        case Handing(requester=requester):
+            return Said(f"{me} hands over to BQN {requester}")
+        case Asking(primary=primary):
+            return Said(f"{me} has asked BQN {primary} to hand over")
+        case CatchingUp():
+            return Said(f"{me} fetches what the others have before it leads")
+    match view.role:
+        case ControlRole.PRIMARY:
+            return _leads(view)
+        case ControlRole.CANDIDATE:
+            return Said(f"no server leads, {me} is the lowest that answers and will lead")
+        case ControlRole.JOINING:
+            return _listens(view)
+    return _follows(view)
+
+
+def _leads(view: View) -> Said:
+    reaches = "" if view.known else " and reaches no other server"
+    return Said(f"BQN {view.me} has led since {{0}}, term {view.epoch}{reaches}", (view.role_at,))
+
+
+def _listens(view: View) -> Said:
+    listens = Said(f"BQN {view.me} listens since {{0}} before it acts", (view.listening_at,))
+    return listens if view.interrupted is None else _joined((view.interrupted, listens))
+
+
+def _follows(view: View) -> Said:
+    if view.refused is not None and view.durable.accepted is not None:
+        return Said(
+            f"BQN {view.refused.id} leads in term {view.refused.epoch}, but term "
+            f"{view.durable.accepted.epoch} was accepted before: waiting for its next term"
+        )
+    if view.following is not None:
+        led = f"BQN {view.following} has led since {{0}}, term {view.epoch}"
+        if view.calm_at is not None and view.following > view.me:
+            takes = f"{led}; BQN {view.me} takes over at {{1}}"
+            return Said(takes, (view.following_at, view.calm_at + view.timing.preempt_s))
+        return Said(led, (view.following_at,))
+    if view.lower is not None and view.leader is None:
+        return Said(f"no server leads yet, BQN {view.lower.id} is the lowest that answers")
+    return Said(f"BQN {view.me} is about to follow")

@@ -1,0 +1,389 @@
+"""The values of the election: what is known, what happens, and what is to be done.
+
+All instants are monotonic seconds of this server; no wall clock exists here. What a
+person is told is a `Said`: a text with instants, which the edge writes as times.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from configrepo.model import ServerId
+from scheduler.control_view import Accepted, ControlRole
+from scheduler.presets import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Beacon:
+    """What a server says about itself, numbered by its start and a counter."""
+
+    id: ServerId
+    boot: int
+    seq: int
+    role: ControlRole
+    epoch: int
+    maxep: int
+    following: ServerId | None = None
+    head: str | None = None
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Later beacons of a server have greater numbers, also over restarts."""
+        return (self.boot, self.seq)
+
+
+class PeerState(StrEnum):
+    """What is known of another member. Alive and suspect ones are *known* (R2)."""
+
+    UNKNOWN = "unknown"
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    DEAD = "dead"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another member.
+
+    `heard_at` is the last round trip; `gone` the number of the last beacon of one that
+    was lost or has left: only a greater number brings it back.
+    """
+
+    id: ServerId
+    state: PeerState = PeerState.UNKNOWN
+    beacon: Beacon | None = None
+    heard_at: float = 0.0
+    changed_at: float = 0.0
+    why: str = ""
+    gone: tuple[int, int] = (-1, -1)
+
+    @property
+    def known(self) -> bool:
+        """Whether it counts in the election."""
+        return self.state in (PeerState.ALIVE, PeerState.SUSPECT)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is known and says that it leads."""
+        return self.known and self.beacon is not None and self.beacon.role is ControlRole.PRIMARY
+
+    @property
+    def head(self) -> str | None:
+        """Its `cluster` head as it said last."""
+        return self.beacon.head if self.beacon is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """What survives a restart: written and synced before anything is done with it.
+
+    `epoch` is the highest that this server ever claimed; an (epoch, id) is never used twice.
+    """
+
+    boot: int = 0
+    epoch: int = 0
+    accepted: Accepted | None = None
+
+    @property
+    def maxep(self) -> int:
+        """The highest epoch that is certain to exist."""
+        return max(self.epoch, self.accepted.epoch if self.accepted else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence; `{0}`, `{1}` … stand for the instants of `at`."""
+
+    text: str
+    at: tuple[float, ...] = ()
+
+
+# --- What is under way ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """The claim of a term is being written to the disk. `over` is a primary that was asked."""
+
+    epoch: int
+    over: ServerId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """The term of another server is being written to the disk."""
+
+    accepted: Accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A higher primary was asked to hand over."""
+
+    primary: ServerId
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class CatchingUp:
+    """The heads of others are being fetched before this server leads."""
+
+    heads: frozenset[str]
+    until: float
+    over: ServerId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handing:
+    """This server leads and was asked to hand over; the program finishes its commits."""
+
+    requester: ServerId
+
+
+Pending = Claiming | Accepting | Asking | CatchingUp | Handing
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the election of one server knows."""
+
+    me: ServerId
+    timing: Timing
+    durable: Durable
+    role: ControlRole
+    peers: tuple[Peer, ...]
+    tick_at: float
+    role_at: float
+    listening_at: float
+    maxep: int
+    epoch: int = 0
+    following: ServerId | None = None
+    following_at: float = 0.0
+    calm_at: float | None = None
+    calm_for: ServerId | None = None
+    pending: Pending | None = None
+    head: str | None = None
+    own_heads: tuple[str, ...] = ()
+    asked: tuple[tuple[str, float], ...] = ()
+    tokens: float = 5.0
+    refused: Accepted | None = None
+    interrupted: Said | None = None
+    said: Said = field(default_factory=lambda: Said(""))
+
+    def peer(self, server: ServerId) -> Peer | None:
+        """The other member with that id."""
+        return next((peer for peer in self.peers if peer.id == server), None)
+
+    @property
+    def known(self) -> tuple[Peer, ...]:
+        """The other members that count, lowest id first."""
+        return tuple(peer for peer in self.peers if peer.known)
+
+    @property
+    def lower(self) -> Peer | None:
+        """The lowest known member with a lower id than this server's."""
+        return next((peer for peer in self.known if peer.id < self.me), None)
+
+    @property
+    def leader(self) -> Peer | None:
+        """The lowest known other member that leads."""
+        return next((peer for peer in self.peers if peer.leads), None)
+
+    @property
+    def unfetched(self) -> frozenset[str]:
+        """Heads of others that this server is not known to have."""
+        heads = {peer.head for peer in self.known if peer.head is not None}
+        return frozenset(heads - set(self.own_heads))
+
+
+# --- Events -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who else belongs to the cluster; `founding` says that this server just made it."""
+
+    others: tuple[ServerId, ...]
+    founding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A beacon arrived; `round_trip` says that it answers a question of this server."""
+
+    beacon: Beacon
+    round_trip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A connection ended without good-bye, and new ones were refused (R2)."""
+
+    server: ServerId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A server said good-bye."""
+
+    server: ServerId
+    boot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """What was to be written is on the disk."""
+
+    durable: Durable
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverAsked:
+    """Another server asks this one to hand over."""
+
+    requester: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverDone:
+    """The program stopped accepting commits; this is its head."""
+
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverGranted:
+    """The primary that was asked has stopped leading."""
+
+    server: ServerId
+    epoch: int
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverRefused:
+    """The server that was asked does not hand over."""
+
+    server: ServerId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMoved:
+    """This server's `cluster` head moved."""
+
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """This server's line contains a head that it was to fetch."""
+
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The program does not react: what it would have to do as a primary is not done."""
+
+    why: str
+
+
+Event = (
+    Tick
+    | Members
+    | Heard
+    | Lost
+    | Left
+    | Persisted
+    | HandoverAsked
+    | HandoverDone
+    | HandoverGranted
+    | HandoverRefused
+    | HeadMoved
+    | CaughtUp
+    | Stalled
+)
+
+
+# --- Actions ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write and sync this, then say `Persisted`."""
+
+    durable: Durable
+
+
+@dataclass(frozen=True, slots=True)
+class AskHandover:
+    """Send HANDREQ to the primary."""
+
+    to: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class GrantHandover:
+    """Send HANDOK."""
+
+    to: ServerId
+    epoch: int
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseHandover:
+    """Send HANDNO."""
+
+    to: ServerId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopCommits:
+    """Let the program finish and stop accepting commits, then say `HandoverDone`."""
+
+    requester: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """Let the program fetch a head, then say `CaughtUp`."""
+
+    source: ServerId
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redial:
+    """Try a second, fresh connection to a suspect."""
+
+    server: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell all others now, without waiting for the next heartbeat."""
+
+
+Action = (
+    Persist
+    | AskHandover
+    | GrantHandover
+    | RefuseHandover
+    | StopCommits
+    | CatchUp
+    | Redial
+    | Announce
+)

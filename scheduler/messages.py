@@ -1,0 +1,236 @@
+"""The messages of the control port, read strictly and written plainly.
+
+    HELLO    who I am; the first frame in both directions
+    PING     my beacon; PONG answers with the answerer's own
+    HANDREQ  hand over to me; HANDOK / HANDNO answer
+    BYE      I close this connection: because I stop, or because it is one too many
+    ERR      your last frame was not acceptable
+
+Unknown fields are left alone and unknown types answered with ERR, so that releases can
+differ by one.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from configrepo.model import ServerId
+from scheduler.control_view import ControlRole
+from scheduler.election_values import Beacon
+from scheduler.frames import BadFrame
+
+PROTOCOL = 1
+HIGHEST_EPOCH = 10**12 - 1
+_TEXT = 256
+
+
+class UnknownType(Exception):
+    """A message of a type that this release does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who speaks. `boot` counts its starts; `version` is shown to people."""
+
+    cluster: str
+    id: ServerId
+    boot: int
+    version: str
+    lowest_protocol: int = PROTOCOL
+    highest_protocol: int = PROTOCOL
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A heartbeat; `seq` counts the questions of this session."""
+
+    seq: int
+    beacon: Beacon
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to the `Ping` with that number."""
+
+    seq: int
+    beacon: Beacon
+
+
+@dataclass(frozen=True, slots=True)
+class HandReq:
+    """Please hand over to me."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOk:
+    """I do not lead any more."""
+
+    epoch: int
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandNo:
+    """I do not hand over."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """I close this connection. `stopping` says that this server stops."""
+
+    stopping: bool
+    boot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Err:
+    """What is wrong: bad-frame, unknown-type, other-cluster, removed, wrong-identity, …."""
+
+    code: str
+
+
+Message = Hello | Ping | Pong | HandReq | HandOk | HandNo | Bye | Err
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """A message as an object."""
+    match message:
+        case Hello():
+            return {
+                "t": "HELLO",
+                "pv_min": message.lowest_protocol,
+                "pv_max": message.highest_protocol,
+                "cluster": message.cluster,
+                "id": message.id,
+                "boot": message.boot,
+                "sw": message.version,
+            }
+        case Ping(seq=seq, beacon=beacon):
+            return {"t": "PING", "n": seq, **_beacon_to_json(beacon)}
+        case Pong(seq=seq, beacon=beacon):
+            return {"t": "PONG", "n": seq, **_beacon_to_json(beacon)}
+        case HandReq():
+            return {"t": "HANDREQ"}
+        case HandOk(epoch=epoch, head=head):
+            return {"t": "HANDOK", "epoch": epoch, "head": head}
+        case HandNo(why=why):
+            return {"t": "HANDNO", "why": why}
+        case Bye(stopping=stopping, boot=boot):
+            return {"t": "BYE", "stopping": stopping, "boot": boot}
+        case Err(code=code):
+            return {"t": "ERR", "code": code}
+
+
+def _beacon_to_json(beacon: Beacon) -> dict[str, Any]:
+    return {
+        "id": beacon.id,
+        "boot": beacon.boot,
+        "seq": beacon.seq,
+        "role": beacon.role.value,
+        "epoch": beacon.epoch,
+        "maxep": beacon.maxep,
+        "follow": beacon.following,
+        "heads": {"cluster": beacon.head},
+    }
+
+
+def from_json(value: dict[str, Any]) -> Message:
+    """The message of an object.
+
+    Raises:
+        BadFrame: a field is missing or not what it should be.
+        UnknownType: a newer release says something that this one does not know.
+    """
+    fields = _Fields(value)
+    kind = fields.text("t")
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise UnknownType(kind)
+    return reader(fields)
+
+
+class _Fields:
+    """Reads fields by type."""
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._value = value
+
+    def number(self, key: str, highest: int = 2**53) -> int:
+        value = self._value.get(key)
+        if type(value) is not int or not 0 <= value <= highest:
+            raise BadFrame(f"{key} is not a number from 0 to {highest}")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self._value.get(key)
+        if not isinstance(value, str) or len(value) > _TEXT or not value.isprintable():
+            raise BadFrame(f"{key} is not a short text")
+        return value
+
+    def truth(self, key: str) -> bool:
+        value = self._value.get(key)
+        if not isinstance(value, bool):
+            raise BadFrame(f"{key} is neither true nor false")
+        return value
+
+    def server(self, key: str) -> ServerId:
+        return ServerId(self.number(key, 255))
+
+    def head(self, key: str) -> str | None:
+        value = self._value.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or len(value) != 40 or set(value) - set("0123456789abcdef"):
+            raise BadFrame(f"{key} is not a commit id")
+        return value
+
+    def inner(self, key: str) -> _Fields:
+        value = self._value.get(key)
+        if not isinstance(value, dict):
+            raise BadFrame(f"{key} is not an object")
+        return _Fields(value)
+
+    def beacon(self) -> Beacon:
+        try:
+            role = ControlRole(self.text("role"))
+        except ValueError as error:
+            raise BadFrame("role is not known") from error
+        follows = self._value.get("follow")
+        return Beacon(
+            id=self.server("id"),
+            boot=self.number("boot"),
+            seq=self.number("seq"),
+            role=role,
+            epoch=self.number("epoch", HIGHEST_EPOCH),
+            maxep=self.number("maxep", HIGHEST_EPOCH),
+            following=None if follows is None else self.server("follow"),
+            head=self.inner("heads").head("cluster"),
+        )
+
+
+def _hello(fields: _Fields) -> Hello:
+    return Hello(
+        cluster=fields.text("cluster"),
+        id=fields.server("id"),
+        boot=fields.number("boot"),
+        version=fields.text("sw"),
+        lowest_protocol=fields.number("pv_min"),
+        highest_protocol=fields.number("pv_max"),
+    )
+
+
+_READERS = {
+    "HELLO": _hello,
+    "PING": lambda fields: Ping(fields.number("n"), fields.beacon()),
+    "PONG": lambda fields: Pong(fields.number("n"), fields.beacon()),
+    "HANDREQ": lambda _: HandReq(),
+    "HANDOK": lambda fields: HandOk(fields.number("epoch", HIGHEST_EPOCH), fields.head("head")),
+    "HANDNO": lambda fields: HandNo(fields.text("why")),
+    "BYE": lambda fields: Bye(fields.truth("stopping"), fields.number("boot")),
+    "ERR": lambda fields: Err(fields.text("code")),
+}
