@@ -226,10 +226,12 @@ def test_each_script_of_a_page_belongs_to_a_page() -> None:
 def test_the_top_level_is_the_prescribed_one() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
     visible = {name for name in folders if not name.startswith((".", "__"))}
-    assert visible == {
+    prescribed = {
         *ROOMS,
         *("bench", "docs", "examples", "packaging", "scripts", "templates", "tests"),
     }
+    assert visible == prescribed
+    assert [path.name for path in ROOT.glob("*.py")] == ["app.py"]
 
 
 def test_architecture_names_every_module() -> None:
