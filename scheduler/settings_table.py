@@ -249,7 +249,7 @@ class SamplesSection:
             Kind.WORDS,
             "Interfaces towards the internet: what they receive is downlink, what they send is "
             "uplink. Only counted when `access` is empty.",
-            unset="every interface of the host but the loopback",
+            unset="the internet ports of the wires of the configuration",
         ),
     )
 
