@@ -9,6 +9,7 @@ Core.
 
 from __future__ import annotations
 
+import threading
 import time
 
 from flask import Flask, abort, g, request
@@ -22,6 +23,7 @@ from bqngui import (
     audit,
     authorization,
     errors,
+    git_http,
     headers,
     login,
 )
@@ -80,12 +82,15 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
 
     app.before_request(_refuse_other_sites)
     app.before_request(login.identify)
-    CSRFProtect(app)
+    form_tokens = CSRFProtect(app)
     app.before_request(authorization.check)
 
     assets.register(app)
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
+    clone = git_http.make_blueprint(threading.BoundedSemaphore(settings.clones))
+    form_tokens.exempt(clone)  # git sends a token of its own kind: a password, no cookie
+    app.register_blueprint(clone)
     errors.register(app)
     authorization.verify_every_view_is_marked(app)
 

@@ -15,7 +15,7 @@ import re
 import secrets
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, g
 from flask.sessions import SessionInterface, SessionMixin
 
 from bqngui.sessions import Session, SessionTable
@@ -68,7 +68,7 @@ class TableSessions(SessionInterface):
         return CookieSession(token, login, self._table.form_token(token), new=not known)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Store what changed and send the cookie when it is new."""
+        """Store what changed; send the cookie when it is new and the page holds a form."""
         if not isinstance(session, CookieSession):
             return
         if session.accessed:
@@ -76,7 +76,7 @@ class TableSessions(SessionInterface):
         token = session.replaced_by or session.token
         if session.replaced_by is None and session.changed:
             self._table.keep_data(token, session.data())
-        if session.replaced_by is not None or (session.new and session.accessed):
+        if session.replaced_by is not None or (session.new and g.get(_FORM_TOKEN)):
             response.set_cookie(
                 self._name, token, secure=True, httponly=True, samesite="Strict", path="/"
             )

@@ -27,6 +27,7 @@ blueprint = Blueprint("login", __name__)
 
 _WRONG = "Name or password is wrong."
 _LONGEST_NAME = 64
+_WITHOUT_SESSION = ("assets", "git_http")
 
 
 def current_person() -> Person:
@@ -37,6 +38,8 @@ def current_person() -> Person:
 def identify() -> None:
     """Before each request: who sent it. Ends a session whose account has changed."""
     g.person, g.must_set_password, g.session_ended = None, False, False
+    if request.blueprint in _WITHOUT_SESSION:
+        return
     held = _session()
     if held.login is None:
         g.session_ended = not held.new
