@@ -75,6 +75,12 @@ class Diff:
     removed: int
     added: int
 
+    @property
+    def only_one_side(self) -> bool:
+        """Whether every line exists on one side only: the text is new, or it is gone."""
+        kinds = {row.kind if isinstance(row, DiffRow) else "equal" for row in self.rows}
+        return kinds in ({"added"}, {"removed"})
+
 
 @dataclass(slots=True)
 class _Effort:
