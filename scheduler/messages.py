@@ -14,6 +14,7 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,16 +115,21 @@ def to_json(message: Message) -> dict[str, Any]:
             return {"t": "PING", "n": seq, **_beacon_to_json(beacon)}
         case Pong(seq=seq, beacon=beacon):
             return {"t": "PONG", "n": seq, **_beacon_to_json(beacon)}
+        case Bye(stopping=stopping, boot=boot):
+            return {"t": "BYE", "stopping": stopping, "boot": boot}
+        case Err(code=code):
+            return {"t": "ERR", "code": code}
+    return _handover_to_json(message)
+
+
+def _handover_to_json(message: HandReq | HandOk | HandNo) -> dict[str, Any]:
+    match message:
         case HandReq():
             return {"t": "HANDREQ"}
         case HandOk(epoch=epoch, head=head):
             return {"t": "HANDOK", "epoch": epoch, "head": head}
         case HandNo(why=why):
             return {"t": "HANDNO", "why": why}
-        case Bye(stopping=stopping, boot=boot):
-            return {"t": "BYE", "stopping": stopping, "boot": boot}
-        case Err(code=code):
-            return {"t": "ERR", "code": code}
 
 
 def _beacon_to_json(beacon: Beacon) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def _hello(fields: _Fields) -> Hello:
     )
 
 
-_READERS = {
+_READERS: dict[str, Callable[[_Fields], Message]] = {
     "HELLO": _hello,
     "PING": lambda fields: Ping(fields.number("n"), fields.beacon()),
     "PONG": lambda fields: Pong(fields.number("n"), fields.beacon()),
