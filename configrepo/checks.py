@@ -49,6 +49,12 @@ def check(document: Document, server: str = "a") -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda p: (p.line, p.column)))
 
 
+def check_lines(document: Document, server: str = "a") -> tuple[Problem, ...]:
+    """Only what is wrong with lines by themselves: for a document that was read in part."""
+    place = _Places(server)
+    return tuple(problem for block in document.blocks for problem in _values(block, place))
+
+
 def check_files(files: Files) -> tuple[Problem, ...]:
     """All problems of a repository: unreadable files, and those of every server."""
     servers = sorted({server for server in map(server_of, files) if server is not None})

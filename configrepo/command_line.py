@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from configrepo.checks import check
+from configrepo.checks import check, check_lines
 from configrepo.errors import ConfigRepoError, UnreadableConfig
 from configrepo.git import merge_lines
 from configrepo.layout import comments_path, document_of, files_of
 from configrepo.merge import Disagreement, Merged, Row, merge_comments, merge_files
 from configrepo.model import Document, Loaded, Problem, Severity, arranged
-from configrepo.parser import MAX_BYTES, read
+from configrepo.parser import MAX_BYTES, read, read_partly
 from configrepo.writer import canonical_text
 
 FINE, FOUND, UNREADABLE = 0, 1, 2
@@ -61,17 +61,19 @@ def run(arguments: argparse.Namespace) -> int:
 def config_check(file: str) -> int:
     """Print every problem of a file; 1 if one of them is an error."""
     try:
-        loaded = _load(file)
-        problems = sorted(
-            (*loaded.problems, *check(loaded.document)), key=lambda p: (p.line, p.column)
-        )
-    except UnreadableConfig as error:
-        problems = list(error.problems)
+        loaded = read_partly(_data(file))
     except _NoFile as error:
         _say(sys.stderr, f"{file}: error: {error}\n")
         return UNREADABLE
+    unreadable = _has_error(loaded.problems)
+    more = check_lines(loaded.document) if unreadable else check(loaded.document)
+    problems = sorted((*loaded.problems, *more), key=lambda p: (p.line, p.column))
     _tell(sys.stdout, file, problems)
-    return FOUND if any(p.severity is Severity.ERROR for p in problems) else FINE
+    return FOUND if _has_error(problems) else FINE
+
+
+def _has_error(problems: Iterable[Problem]) -> bool:
+    return any(problem.severity is Severity.ERROR for problem in problems)
 
 
 def config_canonical(file: str) -> int:
@@ -190,19 +192,18 @@ class _NoFile(Exception):
     """A file that cannot be opened."""
 
 
-def _load(file: str) -> Loaded:
+def _data(file: str) -> bytes:
     try:
         with Path(file).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _NoFile(f"cannot be opened: {reason}") from error
-    return read(data)
 
 
 def _load_or_tell(file: str) -> Loaded | None:
     try:
-        return _load(file)
+        return read(_data(file))
     except UnreadableConfig as error:
         _tell(sys.stderr, file, error.problems)
     except _NoFile as error:

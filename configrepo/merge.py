@@ -171,8 +171,7 @@ class _Work:
     def _merge_whole(
         self, place: _Place, x: Block | None, a: Block | None, b: Block | None
     ) -> Block | None:
-        values = _value(x), _value(a), _value(b)
-        winner = b if self._decide(place.path, place.key, *values) == "only-b" else a
+        winner = b if self._decide(place.path, place.key, *_values(x, a, b)) == "only-b" else a
         if winner is None or a is None or b is None:
             return winner
         comments = merge_comments(_remarks(x), a.comments, b.comments)
@@ -276,6 +275,18 @@ def block_key(path: str, block: Block) -> str | None:
 
 def _value(block: Block | None) -> str | None:
     return None if block is None else "\n".join(block.content)
+
+
+def _values(*blocks: Block | None) -> tuple[str | None, str | None, str | None]:
+    """The values of base, A and B; undefined children in another order are no change."""
+    seen: dict[tuple[str, ...], str] = {}
+    base, a, b = (
+        None
+        if block is None
+        else seen.setdefault((block.text, *sorted(block.content[1:])), "\n".join(block.content))
+        for block in blocks
+    )
+    return base, a, b
 
 
 def _lines(block: Block | None) -> str:

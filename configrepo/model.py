@@ -121,7 +121,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was read; the problems are warnings and hints only."""
+    """What was read, and its problems in the order of lines."""
 
     document: Document
     problems: tuple[Problem, ...] = ()

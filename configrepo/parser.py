@@ -37,7 +37,19 @@ def read(data: str | bytes, members: bool = False) -> Loaded:
     Raises:
         UnreadableConfig: if one problem is an error; it carries all problems.
     """
-    text = _decoded(data)
+    loaded = read_partly(data, members)
+    if any(problem.severity is Severity.ERROR for problem in loaded.problems):
+        raise UnreadableConfig(loaded.problems)
+    return loaded
+
+
+def read_partly(data: str | bytes, members: bool = False) -> Loaded:
+    """Read what can be read; the problems may be errors. Not for loading: for checking."""
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if len(raw) > MAX_BYTES:
+        found = f"found more than {MAX_BYTES} bytes, expected at most {MAX_BYTES} (16 MiB)"
+        return Loaded(Document(), (Problem(Severity.ERROR, 1, 1, found),))
+    text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
     reader = _Reader(members)
     try:
         for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -45,32 +57,11 @@ def read(data: str | bytes, members: bool = False) -> Loaded:
     except _TooMuch:
         pass
     problems = tuple(sorted(reader.problems, key=lambda p: (p.line, p.column)))
-    if reader.errors:
-        raise UnreadableConfig(problems)
     return Loaded(reader.document(), problems)
 
 
 class _TooMuch(Exception):
     """A limit was reached and what follows is not read; never leaves this module."""
-
-
-def _decoded(data: str | bytes) -> str:
-    try:
-        raw = data.encode() if isinstance(data, str) else data
-        if len(raw) > MAX_BYTES:
-            found = f"found {len(raw)} bytes, expected at most {MAX_BYTES} (16 MiB)"
-            raise UnreadableConfig((Problem(Severity.ERROR, 1, 1, found),))
-        return data if isinstance(data, str) else raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        found = f"found byte 0x{error.object[error.start]:02X}, expected UTF-8 text"
-    except UnicodeEncodeError as error:
-        head = error.object[: error.start]
-        line, column = head.count("\n") + 1, error.start - head.rfind("\n")
-        found = "found half of a character, expected UTF-8 text"
-    raise UnreadableConfig((Problem(Severity.ERROR, line, column, found),))
 
 
 @dataclass(slots=True)
@@ -103,8 +94,7 @@ class _Reader:
         """Take one line, without its line end."""
         bad = control_character(line)
         if bad is not None:
-            found = f"found the control character U+{ord(line[bad]):04X}, expected text"
-            self._error(number, bad, found)
+            self._error(number, bad, _not_text(ord(line[bad])))
             return
         content = line.lstrip(" \t")
         if not content or content[0] == "!":
@@ -118,7 +108,7 @@ class _Reader:
         self._take_command(number, line, words, indented=line[0] in " \t")
 
     def document(self) -> Document:
-        """What was read; only to be asked if there were no errors."""
+        """What was read, without the lines that are errors."""
         trailing = tuple(self._pending)
         blocks = [_finished(draft) for draft in self._drafts.values()]
         return arranged((b for b in blocks if b is not None), self._header, trailing)
@@ -271,6 +261,12 @@ class _Reader:
 def fold(name: str) -> str:
     """The form in which two names that differ only in case are equal."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _not_text(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"found the byte 0x{code - 0xDC00:02X}, expected UTF-8 text"
+    return f"found the control character U+{code:04X}, expected text"
 
 
 def _finished(draft: _Draft) -> Block | None:

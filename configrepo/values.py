@@ -145,8 +145,6 @@ def _hours_wrong(word: str) -> str | None:
     start, end = word.split("-")
     if not _time_of_day(start) or not (_time_of_day(end) or end == "24:00"):
         return f"{word} is not a time span; use HH:MM-HH:MM from 00:00 to 23:59 (end: 24:00)"
-    if start == end:
-        return f"{word} is an empty time span; give it an end that differs from its start"
     return None
 
 
@@ -192,7 +190,7 @@ def _text(shown: str, expected: str) -> ValueKind:
     return ValueKind(shown, expected, _any)
 
 
-_NAME_RULE = f"without blanks, at most {MAX_NAME} characters"
+_NAME_RULE = f"without blanks, at most {MAX_NAME} characters, escaped at most {MAX_COMPONENT} bytes"
 
 KINDS: dict[str, ValueKind] = {
     "address": ValueKind("ADDRESS", "an IP address", _address, _address_wrong),
