@@ -6,26 +6,35 @@ that sentence), `progress` and `invited` directly, and read `audited` afterwards
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
+from configrepo.checks import check_files
 from configrepo.errors import UnreadableConfig
 from configrepo.layout import effective_text, files_of, section_of, server_of
 from configrepo.merge import Disagreement
-from configrepo.model import Files, Loaded, Problem, ServerId, Severity
+from configrepo.model import Files, Loaded, Problem, ServerId
 from configrepo.parser import read
-from configrepo.unify import Answer, Edit, RowId, Take, UnifyRow
+from configrepo.unify import (
+    Answer,
+    Edit,
+    Invalid,
+    RowId,
+    Settled,
+    StillOpen,
+    Take,
+    problems_by_row,
+    propose,
+    settle,
+)
 from scheduler.views import (
-    Account,
     AddForm,
     AuditEntry,
     BlockView,
     CandidateView,
     CommitOutcome,
-    Committed,
     Comparison,
     ConfigurationView,
     Disagreed,
@@ -39,56 +48,57 @@ from scheduler.views import (
     RevisionDetail,
     RevisionView,
     Role,
-    TokenMade,
-    TokenView,
     Unification,
-    UserView,
 )
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
-from tests.support.fake_history import FakeHistory, laid_over
+from tests.support.fake_history import laid_over
+from tests.support.fake_users import FakeUsers
 
 ADMINISTRATOR = Person("admin", Role.ADMINISTRATOR, "192.0.2.9", local=True)
 
 
-class FakeDesk:
+class FakeDesk(FakeUsers):
     """The whole `Desk` protocol over a list of commits in memory."""
 
     def __init__(self, view: Overview, files: Files, repository: Path | None = None) -> None:
-        self.view = view
-        self.refusal: str | None = None
+        super().__init__(view, files)
         self.invited: Invitation | None = None
         self.progress = JoinProgress("none", "This server is not joining a cluster.")
         self.unifying_now: Unification | None = None
         self.audited: list[AuditEntry] = []
-        self.hashes: dict[str, str] = {}
         self._repository = repository or Path("/nonexistent/config.git")
-        self._commits = FakeHistory(scenes.NOW)
         self._candidates: dict[str, tuple[str, dict[str, str | None]]] = {}
-        self._requests: dict[str, Committed] = {}
-        self._token_hashes: dict[tuple[str, str], str] = {}
-        self._write(files, "system", "Factory default and this server's own configuration")
 
     # --- scenes ---------------------------------------------------------------------
 
     @classmethod
     def alone(cls) -> FakeDesk:
         """BQN 0 of the examples, not in a cluster."""
-        return cls(scenes.overview_alone(), scenes.cluster_files([0]))
+        return cls(scenes.overview_alone(), scenes.cluster_files((0,)))
 
     @classmethod
     def cluster_of_three(cls, me: int = 0) -> FakeDesk:
         """A healthy cluster of BQN 0, 1 and 2, seen from `me`."""
-        return cls(scenes.overview_of([0, 1, 2], me), scenes.cluster_files([0, 1, 2]))
+        return cls(scenes.overview_of([0, 1, 2], me), scenes.cluster_files((0, 1, 2)))
+
+    @classmethod
+    def unifying_two(cls) -> FakeDesk:
+        """BQN 0 works alone, BQN 1 was accepted: the vendor's own example."""
+        return cls.alone()._with_accepted(1)
 
     @classmethod
     def unifying(cls) -> FakeDesk:
         """BQN 0 and 1 are a cluster, BQN 2 was accepted and waits to be unified."""
-        desk = cls(scenes.overview_of([0, 1]), scenes.cluster_files([0, 1]))
-        desk.invite(ADMINISTRATOR, AddForm(ServerId(2), "192.168.56.113", "192.168.56.111"))
-        desk.knock()
-        desk.accept(ADMINISTRATOR)
-        return desk
+        desk = cls(scenes.overview_of([0, 1]), scenes.cluster_files((0, 1)))
+        return desk._with_accepted(2)
+
+    def _with_accepted(self, other: int) -> FakeDesk:
+        form = AddForm(ServerId(other), f"192.168.56.{111 + other}", "192.168.56.111")
+        self.invite(ADMINISTRATOR, form)
+        self.knock()
+        self.accept(ADMINISTRATOR)
+        return self
 
     def knock(self) -> None:
         """Let the invited server present the code."""
@@ -104,7 +114,7 @@ class FakeDesk:
                 address=form.other_address,
                 ssh_port=form.other_ssh_port,
                 control_port=form.other_control_port or 63500 + other,
-                fingerprint="SHA256:" + hashlib.sha256(bytes([other])).hexdigest(),
+                fingerprint=scenes.fingerprint(other),
                 reaches=scenes.reaches(me, other) + scenes.reaches(other, me),
             ),
         )
@@ -278,13 +288,22 @@ class FakeDesk:
         if self.refusal or self.invited is None or knocking is None:
             return Refused(self.refusal or "No server is waiting to be accepted.")
         self.invited = replace(self.invited, stage="accepted")
+        cluster_name = "the cluster" if self.view.clustered else f"BQN {self.view.me}"
+        joiner = scenes.example_files(int(knocking.id))
+        proposal = propose(
+            scenes.factory_files(),
+            scenes.common_part(self._commits.tree()),
+            scenes.common_part(joiner),
+            (cluster_name, f"BQN {knocking.id}"),
+        )
+        own = {path: text for path, text in joiner.items() if path.startswith("servers/")}
         self.unifying_now = _counted(
             Unification(
                 joiner=knocking.id,
                 joiner_name=knocking.name,
-                cluster_name="the cluster" if self.view.clustered else self.view.name,
+                cluster_name=cluster_name,
                 servers=tuple(s.id for s in self.view.servers),
-                proposal=scenes.proposal_of_bqn2(),
+                proposal=replace(proposal, server_specific=own),
                 answers={},
                 acknowledged=frozenset(),
                 problems={},
@@ -306,7 +325,8 @@ class FakeDesk:
             other = int(form.other_id) if form else 0
             self.progress = JoinProgress(
                 "waiting",
-                f"BQN {other} has the request. Accept it there: Administration, Cluster.",
+                f"BQN {other} knows this server. Compare the fingerprint there with "
+                f"{scenes.fingerprint(me)} and accept it (Administration → Cluster).",
                 scenes.reaches(me, other),
                 ServerId(other),
             )
@@ -341,110 +361,39 @@ class FakeDesk:
         """What the answers so far would change."""
         if self.unifying_now is None:
             return Refused("No unification is waiting.")
-        if self.unifying_now.open_rows:
-            return Refused("Some rows are still open.")
-        return self._comparison(self._commits.head, self._unified_tree(self.unifying_now), ())
+        match _settled(self.unifying_now):
+            case Settled(files):
+                return self._comparison(
+                    self._commits.head, self._whole(files), (), check_files(files)
+                )
+            case StillOpen(row_ids):
+                return Refused(f"{len(row_ids)} rows are still open. Answer them first.")
+            case Invalid():
+                return Refused("Some answers cannot be read. Correct them first.")
 
     def commit_unification(self, person: Person, message: str, request_id: str) -> CommitOutcome:
         """Make the merge commit; refused while a row is open."""
         waiting = self.unifying_now
         if request_id in self._requests or self.refusal or waiting is None:
             return self._repeated(request_id, "No unification is waiting.")
-        if waiting.open_rows:
-            return Refused(f"{len(waiting.open_rows)} rows are still open. Answer them first.")
-        outcome = self._commit(person, self._unified_tree(waiting), message, request_id)
+        match _settled(waiting):
+            case Settled(files):
+                outcome = self._commit(person, self._whole(files), message, request_id)
+            case StillOpen(row_ids):
+                return Refused(f"{len(row_ids)} rows are still open. Answer them first.")
+            case Invalid():
+                return Refused("Some answers cannot be read. Correct them first.")
         members = [int(s) for s in waiting.servers] + [int(waiting.joiner)]
         self.view = scenes.overview_of(sorted(members), int(self.view.me))
         self.unifying_now, self.invited = None, None
         return outcome
 
-    def _unified_tree(self, waiting: Unification) -> dict[str, str]:
-        tree = dict(self._commits.tree()) | dict(waiting.proposal.server_specific)
-        for row in waiting.proposal.rows:
-            value = _value(waiting.answers.get(row.id), row.cluster, row.joiner, row.proposal)
-            opener, *lines = tree.get(row.path, row.title + "\n").splitlines()
-            if row.key is None:
-                opener, *lines = (value or opener).splitlines()
-            else:
-                lines = [x for x in lines if not x.strip().startswith(row.key)]
-                lines += [value] if value else []
-            tree[row.path] = "\n".join([opener, *(f" {x.strip()}" for x in lines)]) + "\n"
-        return tree
-
-    # --- users ------------------------------------------------------------------------
-
-    def account(self, name: str) -> Account | None:
-        """The account of a user block."""
-        user = next((u for u in self.users() if u.name == name), None)
-        return Account(user.name, user.role, self.hashes.get(name)) if user else None
-
-    def token_account(self, token: str) -> Account | None:
-        """The account whose token this is."""
-        wanted = hashlib.sha256(token.encode()).hexdigest()
-        name = next((n for (n, _), kept in self._token_hashes.items() if kept == wanted), None)
-        return self.account(name) if name is not None else None
-
-    def users(self) -> tuple[UserView, ...]:
-        """All user blocks."""
-        tree = self._commits.tree()
-        return tuple(
-            _user(text, self.hashes)
-            for p, text in sorted(tree.items())
-            if p.startswith("common/user/")
-        )
-
-    def put_user(
-        self, person: Person, name: str, role: Role, password_hash: str | None, request_id: str
-    ) -> CommitOutcome:
-        """Add or change a user block."""
-        if request_id in self._requests or self.refusal:
-            return self._repeated(request_id, "")
-        path = f"common/user/{name}.conf"
-        old = self._commits.tree().get(path, "").splitlines()[1:]
-        tokens = [x for x in old if x.startswith(" token ")]
-        if password_hash is not None:
-            self.hashes[name] = password_hash
-        text = "\n".join([f"user {name}", f" role {role}", *tokens]) + "\n"
-        tree = self._commits.tree() | {path: text}
-        return self._commit(person, tree, f"Set user {name}", request_id)
-
-    def change_own_password(
-        self, person: Person, password_hash: str, request_id: str
-    ) -> CommitOutcome:
-        """Change the password of a user block."""
-        account = self.account(person.name)
-        if account is None:
-            return Refused(f"There is no user {person.name}.")
-        return self.put_user(person, person.name, account.role, password_hash, request_id)
-
-    def create_token(
-        self, person: Person, user: str, name: str, days: int, request_id: str
-    ) -> TokenMade | Refused | Disagreed:
-        """Make a token; its text is derived from its name."""
-        path = f"common/user/{user}.conf"
-        tree = self._commits.tree()
-        if self.refusal or path not in tree:
-            return Refused(self.refusal or f"There is no user {user}.")
-        text = f"bqn_{user}_{name}_{len(self._commits.revisions)}"
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        self._token_hashes[user, name] = digest
-        expires = (scenes.NOW + timedelta(days=days)).date().isoformat()
-        line = f" token {name} sha256 {digest} expires {expires}\n"
-        commit = self._commit(
-            person, tree | {path: tree[path] + line}, f"Token {name} of {user}", request_id
-        )
-        return TokenMade(user, name, text, expires, commit)
-
-    def revoke_token(self, person: Person, user: str, name: str, request_id: str) -> CommitOutcome:
-        """Remove a token line."""
-        if request_id in self._requests or self.refusal:
-            return self._repeated(request_id, "")
-        path = f"common/user/{user}.conf"
-        lines = self._commits.tree().get(path, "").splitlines(keepends=True)
-        self._token_hashes.pop((user, name), None)
-        text = "".join(x for x in lines if not x.startswith(f" token {name} "))
-        tree = self._commits.tree() | {path: text}
-        return self._commit(person, tree, f"Revoke token {name} of {user}", request_id)
+    def _whole(self, settled: Files) -> dict[str, str]:
+        """The tree of the merge commit: the common part as settled, everybody's own part."""
+        now = self._commits.tree()
+        kept = {path: text for path, text in now.items() if not path.startswith("common/")}
+        own = self.unifying_now.proposal.server_specific if self.unifying_now else {}
+        return {**kept, **own, **settled}
 
     # --- the rest ---------------------------------------------------------------------
 
@@ -463,22 +412,6 @@ class FakeDesk:
 
     # --- the list of commits -------------------------------------------------------------
 
-    def _write(self, tree: Files, author: str, message: str) -> str:
-        committer = (self.view.name, self.view.me)
-        return self._commits.write(tree, author, message, committer, self.view.term)
-
-    def _commit(
-        self, person: Person, tree: dict[str, str], message: str, request_id: str
-    ) -> Committed:
-        revision = self._write(tree, person.name, message)
-        writer = self.view.me if self.view.primary is None else self.view.primary
-        done = Committed(revision, writer, f"Committed on BQN {writer}.")
-        self._requests[request_id] = replace(done, repeated=True)
-        return done
-
-    def _repeated(self, request_id: str, otherwise: str) -> CommitOutcome:
-        return self._requests.get(request_id) or Refused(self.refusal or otherwise)
-
     def _with_running(self, revision: RevisionView) -> RevisionView:
         running = tuple(s.id for s in self.overview().servers if s.running == revision.id)
         return replace(revision, running_on=running)
@@ -495,13 +428,17 @@ class FakeDesk:
         )
 
     def _comparison(
-        self, base: str, after: dict[str, str], conflicts: tuple[Disagreement, ...]
+        self,
+        base: str,
+        after: dict[str, str],
+        conflicts: tuple[Disagreement, ...],
+        problems: tuple[Problem, ...] = (),
     ) -> Comparison:
         changes = fake_history.changes(self._commits.tree(), after)
         own = {fake_history.server_id(c.path) for c in changes}
         every = tuple(s.id for s in self.view.servers)
         touched = every if None in own else tuple(s for s in every if s in own)
-        return Comparison(base, self._commits.head, changes, touched, (), conflicts)
+        return Comparison(base, self._commits.head, changes, touched, problems, conflicts)
 
 
 def _loaded(text: str | bytes) -> Loaded | Refused:
@@ -515,44 +452,24 @@ def _row_id(disagreement: Disagreement) -> RowId:
     return RowId(f"{disagreement.path}|{disagreement.key or ''}")
 
 
-def _user(text: str, hashes: Mapping[str, str]) -> UserView:
-    opener, *lines = text.splitlines()
-    name = opener.split()[1]
-    role = next((Role(x.split()[1]) for x in lines if x.startswith(" role ")), Role.VIEWER)
-    words = [x.split() for x in lines if x.startswith(" token ")]
-    return UserView(name, role, name in hashes, tuple(TokenView(w[1], w[5]) for w in words))
-
-
-def _value(
-    answer: Answer | None, cluster: str | None, joiner: str | None, proposal: str | None
-) -> str | None:
-    match answer:
-        case Take(side="cluster"):
-            return cluster
-        case Take(side="joiner"):
-            return joiner
-        case Edit(text=text):
-            return text
-        case _:
-            return proposal
+def _settled(waiting: Unification) -> Settled | StillOpen | Invalid:
+    return settle(waiting.proposal, waiting.answers, waiting.acknowledged)
 
 
 def _counted(waiting: Unification) -> Unification:
-    """The same with open rows and problems worked out."""
-    still = tuple(row.id for row in waiting.proposal.rows if _is_open(row, waiting))
-    problems: dict[str, tuple[Problem, ...]] = {}
-    for row_id, answer in waiting.answers.items():
-        if isinstance(answer, Edit) and not answer.text.strip():
-            problems[row_id] = (Problem(Severity.ERROR, 1, 1, "There is no value here."),)
-    return replace(waiting, open_rows=still, problems=problems)
-
-
-def _is_open(row: UnifyRow, waiting: Unification) -> bool:
-    match row.group:
-        case "disagreement":
-            return row.id not in waiting.answers
-        case "changes-running":
-            kept = waiting.answers.get(row.id) == Take("cluster")
-            return not kept and row.id not in waiting.acknowledged
+    """The same with open rows and problems worked out, as if open rows kept the cluster's."""
+    match _settled(waiting):
+        case StillOpen(row_ids):
+            still = row_ids
         case _:
-            return False
+            still = ()
+    answers = {row_id: Take("cluster") for row_id in still} | dict(waiting.answers)
+    rows = frozenset(row.id for row in waiting.proposal.rows)
+    match settle(waiting.proposal, answers, rows):
+        case Settled(files):
+            problems = problems_by_row(waiting.proposal, check_files(files))
+        case Invalid(found):
+            problems = found
+        case StillOpen():
+            raise AssertionError("every row is answered or acknowledged")
+    return replace(waiting, open_rows=still, problems=problems)

@@ -1,17 +1,20 @@
-"""Literals that the fake desk starts from: overviews, files of the examples, rows to unify."""
+"""Literals that the fake desk starts from: overviews, files of the examples, checks."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from configrepo.layout import files_of
-from configrepo.model import ServerId
+from configrepo.model import Files, ServerId
 from configrepo.parser import read
-from configrepo.unify import Proposal, RowId, UnifyRow
+from configrepo.unify import propose
 from scheduler.views import Overview, Reach, Sample, ServerView
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -24,16 +27,34 @@ def example_text(server: int) -> str:
 
 
 def example_files(server: int) -> dict[str, str]:
-    """The same as files of the repository."""
-    return files_of(read(example_text(server)).document, str(server))
+    """The same as files of the repository; ids beyond the examples look like BQN 2."""
+    return files_of(read(example_text(min(server, 2))).document, str(server))
 
 
-def cluster_files(servers: Sequence[int]) -> dict[str, str]:
-    """The tree of a cluster: the first server's common part, everybody's own part."""
-    files = example_files(servers[0])
+def factory_files() -> dict[str, str]:
+    """The factory default that every server began with."""
+    text = (EXAMPLES / "factory.conf").read_text(encoding="utf-8")
+    return common_part(files_of(read(text).document, "0"))
+
+
+def common_part(files: Files) -> dict[str, str]:
+    """Without what belongs to one server."""
+    return {path: text for path, text in files.items() if path.startswith("common/")}
+
+
+def fingerprint(server: int) -> str:
+    """What a server's certificate is known by."""
+    digest = hashlib.sha256(bytes([server])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+@cache
+def cluster_files(servers: tuple[int, ...]) -> Mapping[str, str]:
+    """The tree of a cluster: the servers unified as proposed, one after the other."""
+    files: dict[str, str] = example_files(servers[0])
     for server in servers[1:]:
-        own = example_files(server)
-        files |= {p: t for p, t in own.items() if p.startswith("servers/")}
+        names = (f"bqn{servers[0]}", f"bqn{server}")
+        files = dict(propose(factory_files(), files, example_files(server), names).files)
     return files
 
 
@@ -148,66 +169,3 @@ def reaches(source: int, target: int, *, ssh_ok: bool = True) -> tuple[Reach, ..
         advice="" if ssh_ok else f"Allow TCP from 192.168.56.{111 + source} to {address} port 22.",
     )
     return control, ssh
-
-
-def proposal_of_bqn2() -> Proposal:
-    """What unifying BQN 2 with the cluster of BQN 0 and 1 asks and tells."""
-    time_path, rate_path = (
-        "common/profile/time/peak-time.conf",
-        "common/policy/rate/rate-20Mbps.conf",
-    )
-    dpi, ntp = "common/profile/dpi/sw-updates.conf", "common/ntp.conf"
-    asked = "The cluster and bqn2 both have their own value; none of them is the factory default's."
-    rows = (
-        _row(time_path, "profile time peak-time", "hours",
-             (None, "hours 19:00-23:00", "hours 18:00-24:00", None), asked, "disagreement"),
-        _row(rate_path, "policy rate rate-20Mbps", "downlink rate",
-             (None,
-              "downlink rate 20000 burst-rate 30000 burst-duration 10 burst-threshold 16000",
-              "downlink rate 25000 burst-rate 35000 burst-duration 10 burst-threshold 16000",
-              None), asked, "disagreement"),
-        _row(rate_path, "policy rate rate-20Mbps", "uplink rate",
-             (None, "uplink rate 4000", "uplink rate 5000", None), asked, "disagreement"),
-        _row("common/clock.conf", "clock", None,
-             ("clock timezone Europe/Madrid", "clock timezone Europe/Madrid",
-              "clock timezone Atlantic/Canary", "clock timezone Atlantic/Canary"),
-             "Only bqn2 changed the factory default.", "changes-running"),
-        _row("common/dos.conf", "dos", "minimum-rate",
-             ("minimum-rate 50000", "minimum-rate 50000", "minimum-rate 80000",
-              "minimum-rate 80000"), "Only bqn2 changed the factory default.", "changes-running"),
-        _row("common/policy/rate/rate-100Mbps.conf", "policy rate rate-100Mbps", None,
-             (None, None, "policy rate rate-100Mbps\ndownlink rate 100000\nuplink rate 20000",
-              "policy rate rate-100Mbps\ndownlink rate 100000\nuplink rate 20000"),
-             "Only bqn2 has it.", "addition"),
-        _row(dpi, "profile dpi sw-updates", "signature *.dl.playstation.net",
-             (None, "signature *.dl.playstation.net", None, "signature *.dl.playstation.net"),
-             "Only the cluster has it.", "kept"),
-        _row(ntp, "ntp", "server 198.51.100.7",
-             (None, "server 198.51.100.7", "server 198.51.100.7", "server 198.51.100.7"),
-             "The cluster and bqn2 made the same change.", "same"),
-    )  # fmt: skip
-    own = {p: t for p, t in example_files(2).items() if p.startswith("servers/")}
-    return Proposal(rows=rows, server_specific=own)
-
-
-def _row(
-    path: str,
-    title: str,
-    key: str | None,
-    values: tuple[str | None, str | None, str | None, str | None],
-    reason: str,
-    group: Literal["disagreement", "changes-running", "addition", "kept", "same"],
-) -> UnifyRow:
-    base, cluster, joiner, proposal = values
-    return UnifyRow(
-        id=RowId(f"{path}|{key or ''}"),
-        path=path,
-        title=title,
-        key=key,
-        base=base,
-        cluster=cluster,
-        joiner=joiner,
-        proposal=proposal,
-        reason=reason,
-        group=group,
-    )
