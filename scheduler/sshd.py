@@ -3,7 +3,8 @@
 A real installation uses the system's sshd on port 22. Where several servers share a
 machine (the demo, the tests), each runs its own: another port, its own host key, only
 public keys, only forced commands, nothing to forward. `StrictModes` is off because the
-state directory of a demo may lie anywhere; the directory itself is 0700.
+state directory of a demo may lie anywhere; the directory itself is 0700. `HOME` leads
+nowhere, because some shells read a file there before they run the gate: 100 ms a push.
 
 A server that was killed leaves its sshd running; the next `start` finds it by its pid
 file, makes sure that it is the sshd of this configuration, and replaces it.
@@ -62,6 +63,7 @@ PermitTunnel no
 PermitTTY no
 PermitUserRC no
 PermitUserEnvironment no
+SetEnv HOME=/nonexistent
 PrintMotd no
 LogLevel INFO
 """

@@ -1,0 +1,242 @@
+"""Answers git's hooks: whether a push may move its refs, and that they are on the disk.
+
+The gate's hooks (`scheduler/gate`) connect to a socket of the running program and hand
+over who pushes, where the new objects wait, and which refs are to move. The answer to
+`pre-receive` is one line, `yes` or `no SENTENCE`; the answer to `post-receive` is one
+`APPACK REF COMMIT` for each ref, given only after the barrier. A program that does not
+run, or does not answer, lets nothing in.
+
+The highest term accepted is on the disk before the answer is `yes`: a primary of the
+past stays refused after any crash.
+
+Edge: a Unix socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from configrepo import durable
+from configrepo.admission import Admitted, Denied, PushFacts, admit
+from configrepo.errors import ConfigRepoError, DiskFull
+from configrepo.model import ServerId
+from configrepo.store import Store, facts_of_push
+from scheduler.state_dir import read_json, write_json
+
+SOCKET: Final = "receive.sock"
+DISK_FULL: Final = "disk full"
+_READ_S: Final = 10.0
+_MOST_BYTES: Final = 1 << 20
+_PARALLEL: Final = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the program knows when a push arrives.
+
+    Attributes:
+        following: whose `cluster` is taken: the primary, or (while this server joins) the
+            server that let it in; None if this server leads or knows none.
+        epoch: the term of that primary.
+        members: the active members.
+        joining: servers that were let in but are no members yet.
+    """
+
+    following: ServerId | None
+    epoch: int
+    members: frozenset[ServerId]
+    joining: frozenset[ServerId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a hook; `lines` are git's own, `<old> <new> <ref>` each."""
+
+    hook: str
+    peer: ServerId
+    quarantine: str
+    lines: tuple[str, ...]
+
+
+class Receiver:
+    """Listens for the hooks of this server's repository."""
+
+    def __init__(
+        self,
+        state: Path,
+        me: ServerId,
+        store: Store,
+        situation: Callable[[], Situation],
+        on_received: Callable[[ServerId, tuple[str, ...]], None],
+    ) -> None:
+        """Read what was accepted before.
+
+        Args:
+            state: the state directory; the socket is `run/receive.sock` in it.
+            me: this server.
+            store: its repository.
+            situation: asked at each push.
+            on_received: told who moved which refs, after they are on the disk.
+        """
+        self._run = state / "run"
+        self._record = state / "accepted.json"
+        self._me = me
+        self._store = store
+        self._situation = situation
+        self._on_received = on_received
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_PARALLEL)
+        self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        stored = read_json(self._record)
+        self._accepted = None if stored is None else (int(stored["epoch"]), ServerId(stored["id"]))
+
+    @property
+    def accepted(self) -> tuple[int, ServerId] | None:
+        """The term and primary of the last `cluster` that was let in."""
+        return self._accepted
+
+    def start(self) -> None:
+        """Listen."""
+        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._run / SOCKET).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The name of a socket is limited to 107 bytes; through the directory it is short.
+        folder = os.open(self._run, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")
+        finally:
+            os.close(folder)
+        (self._run / SOCKET).chmod(0o600)
+        listener.listen(_PARALLEL)
+        self._listener = listener
+        self._thread = threading.Thread(target=self._serve, args=(listener,), name="receive")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and wait for the answers under way; from now on nothing is let in."""
+        if self._listener is None or self._thread is None:
+            return
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+        self._listener = None
+        (self._run / SOCKET).unlink(missing_ok=True)
+        for _ in range(_PARALLEL):
+            self._slots.acquire()
+        for _ in range(_PARALLEL):
+            self._slots.release()
+
+    def _serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            self._slots.acquire()
+            threading.Thread(target=self._answer, args=(connection,), name="receive-one").start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                call = _read_call(connection)
+                if call is None:
+                    return
+                if call.hook == "pre-receive":
+                    connection.sendall(self._may_move(call).encode())
+                else:
+                    self._moved(call, connection)
+        except OSError as error:
+            _log.warning("a hook hung up: %s", error)
+        finally:
+            self._slots.release()
+
+    def _may_move(self, call: _Call) -> str:
+        try:
+            decision = self._decide(call)
+        except DiskFull:
+            decision = Denied(f"{DISK_FULL}: nothing was changed")
+        except (ConfigRepoError, OSError) as error:
+            decision = Denied(str(error))
+        match decision:
+            case Admitted():
+                return "yes\n"
+            case Denied(sentence):
+                line = " ".join(sentence.split())
+                _log.warning("a push of server %d was refused: %s", call.peer, line)
+                return f"no {line}\n"
+
+    def _decide(self, call: _Call) -> Admitted | Denied:
+        situation = self._situation()
+        known = {*situation.members, *situation.joining, situation.following}
+        if call.peer not in known:
+            return Denied(f"server {call.peer} is not a member here")
+        if not call.quarantine:
+            return Denied("refs are never deleted")
+        place = Path(call.quarantine)
+        if not place.resolve().is_relative_to((self._store.path / "objects").resolve()):
+            return Denied("the objects of the push are not where they belong")
+        joining = call.peer in situation.joining - situation.members
+        with self._store.in_quarantine(place) as view:
+            facts = facts_of_push(
+                view,
+                call.lines,
+                peer=call.peer,
+                standing="joining" if joining else "member",
+                me=self._me,
+                following=situation.following,
+                epoch=situation.epoch,
+                accepted=None,
+            )
+        with self._lock:
+            return self._settle(facts)
+
+    def _settle(self, facts: PushFacts) -> Admitted | Denied:
+        decision = admit(replace(facts, accepted=self._accepted))
+        match decision:
+            case Admitted(accepted) if accepted is not None and accepted != self._accepted:
+                try:
+                    write_json(self._record, {"epoch": accepted[0], "id": accepted[1]})
+                except OSError as error:
+                    raise durable.translated(error, self._record) from error
+                self._accepted = accepted
+        return decision
+
+    def _moved(self, call: _Call, connection: socket.socket) -> None:
+        durable.barrier(self._store.path)
+        moved = [line.split(" ", 2)[1:] for line in call.lines]
+        lines = [f"APPACK {ref} {new}\n" for new, ref in moved]
+        connection.sendall("".join(lines).encode())
+        self._on_received(call.peer, tuple(ref for _, ref in moved))
+
+
+def _read_call(connection: socket.socket) -> _Call | None:
+    """Read what a hook hands over; None if it is not that."""
+    end = monotonic() + _READ_S
+    data = bytearray()
+    while True:
+        connection.settimeout(max(end - monotonic(), 0.01))
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        data += piece
+        if len(data) > _MOST_BYTES:
+            return None
+    connection.settimeout(_READ_S)
+    try:
+        hook, peer, quarantine, *rest = data.decode().splitlines()
+        if hook not in ("pre-receive", "post-receive"):
+            return None
+        return _Call(hook, ServerId(int(peer)), quarantine, tuple(rest))
+    except ValueError:
+        return None
