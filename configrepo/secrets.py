@@ -50,14 +50,17 @@ def seal_document(
     Raises:
         UnreadableConfig: with every token that no key opens, at its place.
     """
+    return _changed(document, server, _sealing(sealer, hash_password))
 
+
+def _sealing(sealer: Sealer, hash_password: Callable[[str], str]) -> Change:
     def change(place: Secret, word: str) -> str:
         clear = _clear(place, word, sealer)
         if place.is_password and not clear.startswith(HASH_PREFIX):
             clear = hash_password(clear)
         return sealer.seal(place.path, place.key, clear)
 
-    return _changed(document, server, change)
+    return change
 
 
 def open_document(document: Document, server: str, sealer: Sealer) -> Document:
@@ -75,18 +78,41 @@ def reseal_files(files: Files, sealer: Sealer) -> dict[str, str]:
     Raises:
         UnreadableConfig: with the tokens of a file that no key opens.
     """
-    return {
-        path: _resealed(path, text, sealer) if SEALED_PREFIX in text else text
-        for path, text in files.items()
-    }
 
-
-def _resealed(path: str, text: str, sealer: Sealer) -> str:
     def change(place: Secret, word: str) -> str:
         if not word.startswith(SEALED_PREFIX):
             return word
         return sealer.seal(place.path, place.key, _clear(place, word, sealer))
 
+    return {
+        path: _rewritten(path, text, change) if SEALED_PREFIX in text else text
+        for path, text in files.items()
+    }
+
+
+def seal_files(files: Files, sealer: Sealer, hash_password: Callable[[str], str]) -> dict[str, str]:
+    """The files with every secret sealed by the current key, also those still in clear.
+
+    Raises:
+        UnreadableConfig: with the tokens of a file that no key opens.
+    """
+    change = _sealing(sealer, hash_password)
+    return {
+        path: _rewritten(path, text, change) if _may_hold_secrets(path, text) else text
+        for path, text in files.items()
+    }
+
+
+def _may_hold_secrets(path: str, text: str) -> bool:
+    # Every secret stands behind one of these words, in known and in undefined lines.
+    return path.startswith(("common/", "servers/")) and any(
+        word in text.lower() for word in SECRET_WORDS
+    )
+
+
+def _rewritten(path: str, text: str, change: Change) -> str:
+    if path.endswith("/comments.conf"):
+        return text
     blocks = parse_block_file(path, text)
     work = _Work(server_of(path) or "", change, common=path == COMMON_UNDEFINED_FILE)
     changed = [work.block(block) for block in blocks]

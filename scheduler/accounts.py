@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from configrepo.layout import escape
 from configrepo.model import Files
+from configrepo.path_names import escape
 from scheduler.views import Role, TokenView, UserView
 
 FOLDER = "common/user/"

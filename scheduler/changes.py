@@ -27,11 +27,12 @@ from configrepo.layout import read_files
 from configrepo.members import with_allowed_signers
 from configrepo.merge import Disagreement
 from configrepo.model import Files, Problem, ServerId, Severity
-from configrepo.store import CommitId, Person as Author, RefUpdate, Store
+from configrepo.store import CommitId, RefUpdate, Store
+from configrepo.store import Person as Author
 from configrepo.unify import Answer, Invalid, RowId, Settled, StillOpen, propose, settle
 from scheduler.views import (
-    Committed,
     CommitOutcome,
+    Committed,
     Comparison,
     Disagreed,
     FileChange,
@@ -163,15 +164,26 @@ class Changes:
         store: Store,
         me: ServerId,
         standing: Callable[[], Standing],
-        reseal: Callable[[Files], dict[str, str]],
+        seal: Callable[[Files], dict[str, str]],
         on_commit: Callable[[CommitId], None],
     ) -> None:
         self._store = store
         self._me = me
         self._standing = standing
-        self._reseal = reseal
+        self._seal = seal
         self._on_commit = on_commit
         self._one_at_a_time = threading.Lock()
+        self._held: str | None = None
+
+    def hold(self, sentence: str) -> CommitId:
+        """Make no more commits; one under way is finished first. Returns the last head."""
+        with self._one_at_a_time:
+            self._held = sentence
+            return self.head()
+
+    def release(self) -> None:
+        """Commits may be made again, as far as this server's standing allows."""
+        self._held = None
 
     def head(self) -> CommitId:
         """The newest commit of the configuration."""
@@ -222,8 +234,8 @@ class Changes:
 
     def _attempt(self, request: ChangeRequest, person: Person, own_password: bool) -> CommitOutcome:
         standing = self._standing()
-        if standing.refusal is not None:
-            return Refused(standing.refusal)
+        if refusal := self._held or standing.refusal:
+            return Refused(refusal)
         head = self.head()
         done = self._store.find_trailer("Request-Id", request.request_id, head)
         if done is not None:
@@ -237,7 +249,7 @@ class Changes:
             return Disagreed(combined.disagreements)
         if has_error(combined.problems):
             return Refused("The result has errors; nothing was saved.", combined.problems)
-        after = with_allowed_signers(self._reseal(combined.files))
+        after = with_allowed_signers(self._seal(combined.files))
         if after == before:
             return Refused("Nothing would change: the configuration already is like this.")
         if not own_password and (sentence := _not_allowed(person, guarded_paths(before, after))):
@@ -257,12 +269,12 @@ class Changes:
         The first parent is the head of that line, or (at the first join) of the own line.
         """
         with self._one_at_a_time:
-            if standing.refusal is not None:
-                return Refused(standing.refusal)
+            if refusal := self._held or standing.refusal:
+                return Refused(refusal)
             done = self._store.find_trailer("Request-Id", request.request_id, self.head())
             if done is not None:
                 return Committed(done.id, self._me, "This was already saved.", repeated=True)
-            after = with_allowed_signers(self._reseal(files))
+            after = with_allowed_signers(self._seal(files))
             problems = _problems(after)
             if has_error(problems):
                 return Refused("The result has errors; nothing was saved.", problems)

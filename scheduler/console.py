@@ -48,7 +48,7 @@ class _Handler(socketserver.StreamRequestHandler):
             _log.warning("console: a request could not be read: %r", error)
             reply = {"error": "the request could not be read"}
         with contextlib.suppress(OSError):
-            self.wfile.write(json.dumps(reply).encode() + b"\n")
+            self.wfile.write(json.dumps(reply, default=str).encode() + b"\n")
 
 
 class Console:

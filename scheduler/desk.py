@@ -141,9 +141,11 @@ class ServerDesk:
     def accept(self, person: Person) -> Unification | Refused:
         """See `Desk`."""
         outcome = self._membership.accept(person)
-        refused = isinstance(outcome, Refused)
-        joiner = "the knocking server" if isinstance(outcome, Refused) else f"BQN {outcome.joiner}"
-        self._audit.write(person, f"accept {joiner}", outcome.sentence if refused else "accepted")
+        match outcome:
+            case Refused(sentence=sentence):
+                self._audit.write(person, "accept the knocking server", sentence)
+            case Unification(joiner=joiner):
+                self._audit.write(person, f"accept BQN {joiner}", "accepted")
         return outcome
 
     def join(

@@ -12,21 +12,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from configrepo.errors import NotFound, UnreadableConfig
-from configrepo.layout import document_of, files_of
+from configrepo.layout import (
+    document_of,
+    files_of,
+    holds_many,
+    parse_block_file,
+    section_of,
+    server_of,
+)
 from configrepo.model import Document, Files, Problem, ServerId, Severity
 from configrepo.parser import read
+from configrepo.schema import COMMON_UNDEFINED_FILE
 from configrepo.store import CommitId, Revision, Store
 from configrepo.unify import Answer, RowId
 from configrepo.writer import canonical_text
 from scheduler.changes import Changes, changes_between, lay_over, title_of
 from scheduler.drafts import Candidate, Drafts
-from scheduler.sections import section_of
 from scheduler.submission import Submission
 from scheduler.views import (
     BlockView,
     CandidateView,
-    Committed,
     CommitOutcome,
+    Committed,
     Comparison,
     ConfigurationView,
     Edited,
@@ -77,12 +84,12 @@ class Editing:
                 path=path,
                 title=title_of(path, text),
                 section=section_of(path),
-                server=_server_of(path),
+                server=_owner(path),
                 text=text,
                 edited=path in edits,
             )
             for path, text in sorted(shown.items())
-            if path.startswith(SHARED)
+            if _shown(path)
         )
         removed = tuple(path for path, text in edits.items() if text is None and path in files)
         return ConfigurationView(head, blocks, removed)
@@ -107,10 +114,11 @@ class Editing:
         """See `Desk.edit`."""
         if path is not None and not path.startswith(SHARED):
             return Refused(f"{path} is written by the program itself.")
-        server = str(self._me) if path is None else str(_server_or(path, self._me))
+        server = str(self._me) if path is None else server_of(path) or str(self._me)
         try:
             loaded = read(text)
-            written = files_of(self._seal(loaded.document, server), server)
+            common = self._common_undefined(person)
+            written = files_of(self._seal(loaded.document, server), server, common)
         except UnreadableConfig as error:
             return Refused("The text cannot be read; nothing was changed.", error.problems)
         return self._placed(person, path, written, _told(loaded.problems))
@@ -121,11 +129,10 @@ class Editing:
         current = self._current(person)
         changes: dict[str, str | None]
         if path is None:
-            clash = [p for p in written if p in current and not _is_shared_file(p)]
+            clash = [p for p in written if p in current and not holds_many(p)]
             if clash:
-                return Refused(
-                    f"There is a block {title_of(clash[0], current[clash[0]])!r} already: edit that one."
-                )
+                title = title_of(clash[0], current[clash[0]])
+                return Refused(f"There is a block {title!r} already: edit that one.")
             if not written:
                 return Refused("The text holds no block.")
             try:
@@ -147,7 +154,8 @@ class Editing:
         """See `Desk.load`."""
         try:
             loaded = read(data)
-            written = files_of(self._seal(loaded.document, str(server)), str(server))
+            common = self._common_undefined(person)
+            written = files_of(self._seal(loaded.document, str(server)), str(server), common)
         except UnreadableConfig as error:
             return Refused("The file cannot be read; nothing was loaded.", error.problems)
         current = self._current(person)
@@ -168,6 +176,13 @@ class Editing:
             return
         left = {p: text for p, text in candidate.changes.items() if p != path}
         self._drafts.keep_candidate(person, Candidate(candidate.base, left))
+
+    def _common_undefined(self, person: Person) -> frozenset[str]:
+        """The undefined blocks that an operator marked common stay common."""
+        text = self._current(person).get(COMMON_UNDEFINED_FILE)
+        if text is None:
+            return frozenset()
+        return frozenset(block.text for block in parse_block_file(COMMON_UNDEFINED_FILE, text))
 
     def _current(self, person: Person) -> Files:
         candidate = self._drafts.candidate(person)
@@ -274,17 +289,13 @@ def _view(revision: Revision, running: Mapping[ServerId, str]) -> RevisionView:
     )
 
 
-def _server_of(path: str) -> ServerId | None:
-    return ServerId(int(path.split("/")[1])) if path.startswith("servers/") else None
+def _shown(path: str) -> bool:
+    return path.startswith(SHARED) and not path.endswith("/comments.conf")
 
 
-def _server_or(path: str, me: ServerId) -> ServerId:
-    server = _server_of(path)
-    return me if server is None else server
-
-
-def _is_shared_file(path: str) -> bool:
-    return path.endswith(("/wire.conf", "/route.conf", "/undefined.conf"))
+def _owner(path: str) -> ServerId | None:
+    server = server_of(path)
+    return None if server is None else ServerId(int(server))
 
 
 def _appended(present: str | None, added: str) -> str:

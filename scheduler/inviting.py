@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configrepo.layout import read_files
-from configrepo.members import Member, member_file
+from configrepo.members import Member, fingerprint, member_file
+from configrepo.model import ServerId
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused
-from scheduler.joincode import TRIES, VALID_S, JoinCode, proven, prove, write_code
+from scheduler.joincode import TRIES, VALID_S, JoinCode, prove, proven, write_code
 from scheduler.state_dir import read_json, write_json
 from scheduler.views import AddForm, Invitation, Knock, Reach
 
@@ -51,17 +52,32 @@ def record_from_json(stored: object) -> Member:
     Raises:
         RemoteRefused: a field is missing, has a wrong type or a value that cannot be stored.
     """
+    if not isinstance(stored, Mapping):
+        raise RemoteRefused("the record of the server is missing")
     try:
-        member = Member(**{**stored, "state": "active"})  # type: ignore[dict-item]
-        if type(member.id) is not int or not 0 <= member.id <= 255:
-            raise ValueError("the id is not a number from 0 to 255")
+        member = Member(
+            id=ServerId(_number(stored["id"], 255)),
+            name=str(stored["name"]),
+            address=str(stored["address"]),
+            ssh_port=_number(stored["ssh_port"], 65535),
+            control_port=_number(stored["control_port"], 65535),
+            certificate=str(stored["certificate"]),
+            ssh_host_key=str(stored["ssh_host_key"]),
+            ssh_key=str(stored["ssh_key"]),
+        )
         path, text = member_file(member)
         problems = read_files({path: text})
-    except (TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RemoteRefused(f"the record of the server cannot be read: {error}") from error
     if problems:
         raise RemoteRefused(f"the record of the server cannot be read: {problems[0].message}")
     return member
+
+
+def _number(value: object, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError(f"{value!r} is not a number from 0 to {most}")
+    return value
 
 
 def reaches_from_json(stored: object) -> tuple[Reach, ...]:
@@ -69,12 +85,17 @@ def reaches_from_json(stored: object) -> tuple[Reach, ...]:
     if not isinstance(stored, list):
         return ()
     try:
-        return tuple(
-            Reach(**{k: v[:500] if isinstance(v, str) else v for k, v in one.items()})
-            for one in stored[:16]
-        )
-    except (TypeError, AttributeError) as error:
+        return tuple(_reach(one) for one in stored[:16])
+    except (KeyError, TypeError, ValueError) as error:
         raise RemoteRefused("the connectivity results cannot be read") from error
+
+
+def _reach(stored: Mapping[str, Any]) -> Reach:
+    words = {
+        key: str(stored[key])[:500]
+        for key in ("source", "target", "what", "address", "cause", "sentence", "advice")
+    }
+    return Reach(**words, port=int(stored["port"]), ok=stored["ok"] is True)
 
 
 class Inviting:
@@ -122,7 +143,7 @@ class Inviting:
                 address=record.address,
                 ssh_port=record.ssh_port,
                 control_port=record.control_port,
-                fingerprint=record.fingerprint,
+                fingerprint=fingerprint(record.certificate),
                 reaches=invitation.knock_reaches,
             )
         expired = left == 0 and invitation.stage != "accepted"
@@ -152,8 +173,9 @@ class Inviting:
         with self._guard:
             if self._open is None or self._open.record is None:
                 raise JoinRefused("no server is waiting to be accepted")
+            knocking = self._open.record
             self._open = replace(self._open, stage="accepted")
-            return self._open.record
+            return knocking
 
     def wait_until_entered(self, timeout_s: float) -> Member | None:
         """The server that entered, as soon as it did; None when the time is over."""
@@ -208,7 +230,7 @@ class Inviting:
                 raise RemoteRefused("this server has not accepted you yet")
             invitation = self._checked("enter", content, body.get("proof"))
             try:
-                joiners = Keyring.from_json(content["keyring"])
+                joiners = Keyring.from_json(str(content["keyring"]))
             except (KeyError, TypeError, ValueError) as error:
                 raise RemoteRefused("the keyring cannot be read") from error
             self._keep_keyring(self._keyring().merged_with(joiners))

@@ -108,6 +108,11 @@ def read_code(text: str) -> JoinCode:
     )
 
 
+def host_key_digest(host_key: str) -> str:
+    """The SHA-256 of an SSH host key (`TYPE BASE64`) in hexadecimal."""
+    return hashlib.sha256(base64.b64decode(host_key.split()[1])).hexdigest()
+
+
 def prove(secret: bytes, purpose: str, content: Mapping[str, object]) -> str:
     """HMAC-SHA256 over a purpose and the canonical JSON of a content, in hexadecimal."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

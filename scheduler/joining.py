@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from configrepo.members import Member
+from configrepo.members import Member, fingerprint
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
 from scheduler.inviting import record_from_json
@@ -151,7 +151,7 @@ class Joining:
                 return record_from_json(answer["record"])
             sentence = (
                 f"BQN {code.id} knows this server. Compare the fingerprint there with "
-                f"{own.fingerprint} and accept it (Administration → Cluster)."
+                f"{fingerprint(own.certificate)} and accept it (Administration → Cluster)."
             )
             self._say(attempt, JoinProgress("waiting", sentence, reaches, code.id))
             if self._pause(POLL_S):

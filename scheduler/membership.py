@@ -75,7 +75,6 @@ class Membership:
         members: Callable[[], tuple[Member, ...]],
         check: Check,
         fetch_line: Callable[[Member], CommitId],
-        prepare_to_lead: Callable[[], None],
         ssh_port: int,
         control_port: int,
     ) -> None:
@@ -87,7 +86,6 @@ class Membership:
         self._members = members
         self._check = check
         self._fetch_line = fetch_line
-        self._prepare_to_lead = prepare_to_lead
         self._ssh_port = ssh_port
         self._control_port = control_port
         self._own_address = ""
@@ -174,7 +172,6 @@ class Membership:
         admitted = self._inviting.admitted
         if admitted is None:
             return None
-        self._prepare_to_lead()
         try:
             self._fetch_line(admitted)
         except SchedulerError as error:

@@ -138,7 +138,9 @@ def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
     leaders = [s.name for s in servers if s.role == "primary" and s.state == "ready"]
     away = [s for s in servers if s.state != "ready"]
     if len(leaders) > 1:
-        return Word("split", f"{' and '.join(leaders)} both lead: the network between them was cut.")
+        return Word(
+            "split", f"{' and '.join(leaders)} both lead: the network between them was cut."
+        )
     if _primary(facts) is None:
         return Word("degraded", f"No server leads: {facts.control.sentence}")
     if away:
@@ -150,7 +152,9 @@ def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
 
 def _status_sentence(servers: tuple[ServerView, ...], complete: bool) -> str:
     if complete:
-        return "The running configuration of every server was compared and equals the newest commit."
+        return (
+            "The running configuration of every server was compared and equals the newest commit."
+        )
     late = [f"{s.name} is {s.sync}" for s in servers if s.sync != "in sync"]
     return "; ".join(late[:5]) + (f"; and {len(late) - 5} more" if len(late) > 5 else "")
 

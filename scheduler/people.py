@@ -21,8 +21,8 @@ from scheduler.accounts import (
 from scheduler.submission import Submission
 from scheduler.views import (
     Account,
-    Committed,
     CommitOutcome,
+    Committed,
     Disagreed,
     Person,
     Refused,

@@ -1,8 +1,9 @@
 """Throughput and CPU of this server.
 
 The counters are the host's own (`/proc/net/dev`, `/proc/stat`): downlink is what the
-internet ports of the wires receive, uplink what they send. In a demonstration the
-throughput is simulated, and every value that comes from there says so.
+ports towards the internet receive, uplink what they send; seen from the ports towards the
+subscribers it is the other way round. In a demonstration the throughput is simulated, and
+every value that comes from there says so.
 
 Edge: files of /proc.
 """
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from configrepo.model import Files
 from scheduler.views import Sample
@@ -26,7 +27,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Octets:
-    """Octets that the internet ports received and sent since they came up."""
+    """Octets that some ports received and sent since they came up."""
 
     received: int
     sent: int
@@ -63,12 +64,24 @@ def read_octets(table: str, ports: Iterable[str]) -> Octets | None:
 
 
 class HostMeter:
-    """The counters of this host's own ports."""
+    """The counters of this host's own ports.
+
+    Args:
+        ports: the ports to count, asked each time.
+        towards: what the ports face.
+        proc: where the kernel's tables are.
+    """
 
     simulated = False
 
-    def __init__(self, ports: Callable[[], Iterable[str]], proc: Path = PROC) -> None:
+    def __init__(
+        self,
+        ports: Callable[[], Iterable[str]],
+        towards: Literal["internet", "subscribers"] = "internet",
+        proc: Path = PROC,
+    ) -> None:
         self._ports = ports
+        self._towards = towards
         self._table = proc / "net" / "dev"
         self._last: tuple[float, Octets] | None = None
 
@@ -83,7 +96,8 @@ class HostMeter:
         if received < 0 or sent < 0:
             return None
         scale = 8 / 1000 / (now - last[0])
-        return round(received * scale), round(sent * scale)
+        rates = round(received * scale), round(sent * scale)
+        return rates if self._towards == "internet" else rates[::-1]
 
 
 class SimulatedMeter:

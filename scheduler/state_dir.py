@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -122,8 +123,14 @@ class StateDir:
         return self.path / "run"
 
     @classmethod
-    def create(cls, path: Path, record: ServerRecord) -> StateDir:
+    def create(cls, path: Path, record: ServerRecord, fill: Callable[[StateDir], None]) -> StateDir:
         """Make a new state directory.
+
+        Args:
+            path: where; its parents are made.
+            record: who the server is.
+            fill: puts keys and repository in. The record is written last, so a making that
+                was cut short is not a state directory yet, and is simply done again.
 
         Raises:
             StateDirError: there is one already; it is left as it is.
@@ -135,6 +142,7 @@ class StateDir:
             )
         for folder in (self.path, self.keys, self.drafts, self.run):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fill(self)
         self.write_record(record)
         return self
 

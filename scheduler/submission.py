@@ -21,7 +21,7 @@ from scheduler.accounts import find_user, path_of_user, read_user
 from scheduler.changes import CLUSTER, Changes, Standing, line_of
 from scheduler.control_view import ControlView
 from scheduler.errors import RemoteRefused, Unreachable, WrongIdentity
-from scheduler.views import Committed, CommitOutcome, Person, Refused, Role
+from scheduler.views import CommitOutcome, Committed, Person, Refused, Role
 from scheduler.wire import (
     ChangeRequest,
     outcome_from_json,

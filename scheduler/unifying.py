@@ -26,6 +26,7 @@ from configrepo.unify import (
     RowId,
     Settled,
     StillOpen,
+    problems_by_row,
     propose,
     settle,
 )
@@ -39,7 +40,7 @@ from scheduler.changes import (
     servers_touched,
 )
 from scheduler.drafts import Answers, Drafts
-from scheduler.views import Committed, CommitOutcome, Comparison, Person, Refused, Unification
+from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Unification
 from scheduler.wire import ChangeRequest
 
 
@@ -125,11 +126,11 @@ class Unifying:
         match settle(proposal, kept.answers, kept.acknowledged):
             case Settled(files):
                 problems = self._problems(self._whole(files, joiner))
-                return ({"": problems} if problems else {}), ()
+                return problems_by_row(proposal, problems), ()
             case StillOpen(row_ids):
                 return {}, tuple(row_ids)
-            case Invalid(problems_by_row):
-                return problems_by_row, ()
+            case Invalid(unread):
+                return unread, ()
 
     def _whole(self, settled: Files, joiner: Member) -> dict[str, str]:
         """The tree of the merge commit: common parts as settled, the rest side by side."""

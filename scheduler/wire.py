@@ -17,7 +17,7 @@ from configrepo.merge import Disagreement
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.unify import Answer, RowId, answers_from_json, answers_to_json
 from scheduler.errors import RemoteRefused
-from scheduler.views import Committed, CommitOutcome, Disagreed, Person, Refused, Role
+from scheduler.views import CommitOutcome, Committed, Disagreed, Person, Refused, Role
 
 
 @dataclass(frozen=True, slots=True)

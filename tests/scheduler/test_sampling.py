@@ -33,14 +33,21 @@ def test_the_internet_ports_follow_from_the_wires() -> None:
 
 
 def test_downlink_is_what_the_internet_port_receives(tmp_path: Path) -> None:
-    meter = HostMeter(lambda: internet_ports(WIRES, "0"), proc(tmp_path, 0, 0, 0))
+    meter = HostMeter(lambda: internet_ports(WIRES, "0"), proc=proc(tmp_path, 0, 0, 0))
     assert meter.kbps(10.0) is None
     proc(tmp_path, 2_000_000, 500_000, 0)
     assert meter.kbps(12.0) == (8000, 2000)
 
 
+def test_seen_from_the_subscribers_it_is_the_other_way_round(tmp_path: Path) -> None:
+    meter = HostMeter(lambda: ("en1s0f1",), "subscribers", proc(tmp_path, 0, 0, 0))
+    meter.kbps(1.0)
+    proc(tmp_path, 1000, 2000, 0)
+    assert meter.kbps(2.0) == (16, 8)
+
+
 def test_a_counter_that_went_back_gives_no_value_once(tmp_path: Path) -> None:
-    meter = HostMeter(lambda: ("en1s0f1",), proc(tmp_path, 5000, 5000, 0))
+    meter = HostMeter(lambda: ("en1s0f1",), proc=proc(tmp_path, 5000, 5000, 0))
     meter.kbps(1.0)
     proc(tmp_path, 0, 0, 0)
     assert meter.kbps(2.0) is None

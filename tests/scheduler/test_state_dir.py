@@ -21,8 +21,12 @@ from scheduler.state_dir import (
 RECORD = ServerRecord(ServerId(0), "bqn0")
 
 
+def made(path: Path) -> StateDir:
+    return StateDir.create(path, RECORD, lambda _: None)
+
+
 def test_a_server_finds_itself_again(tmp_path: Path) -> None:
-    StateDir.create(tmp_path / "state", RECORD)
+    made(tmp_path / "state")
     state = StateDir.open(tmp_path / "state")
     assert state.record() == RECORD
     state.set_cluster("ab" * 16)
@@ -31,14 +35,14 @@ def test_a_server_finds_itself_again(tmp_path: Path) -> None:
 
 
 def test_making_it_twice_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    StateDir.create(tmp_path / "state", RECORD)
+    made(tmp_path / "state")
     with pytest.raises(StateDirError, match="already holds a server"):
-        StateDir.create(tmp_path / "state", ServerRecord(ServerId(3), "other"))
+        StateDir.create(tmp_path / "state", ServerRecord(ServerId(3), "other"), lambda _: None)
     assert StateDir.open(tmp_path / "state").record() == RECORD
 
 
 def test_a_directory_of_a_newer_release_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    state = StateDir.create(tmp_path / "state", RECORD)
+    state = made(tmp_path / "state")
     newer = {**json.loads((state.path / "server.json").read_text()), "format": 99}
     write_json(state.path / "server.json", newer)
     with pytest.raises(StateTooNew, match="newer release"):
@@ -58,7 +62,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_refused_while_the_first_runs(tmp_path: Path) -> None:
-    first = StateDir.create(tmp_path / "state", RECORD)
+    first = made(tmp_path / "state")
     first.lock()
     second = StateDir.open(tmp_path / "state")
     with pytest.raises(StateDirError, match="another process"):
@@ -77,3 +81,14 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path) -> None:
     assert target.read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "gone"]
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_making_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
+    def fail(_: StateDir) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        StateDir.create(tmp_path / "state", RECORD, fail)
+    with pytest.raises(StateDirError, match="not a state directory"):
+        StateDir.open(tmp_path / "state")
+    assert made(tmp_path / "state").record() == RECORD

@@ -1,0 +1,67 @@
+"""Who may come in: SSH keys, pinned certificates, and what a push may bring.
+
+Members come from the newest commit; a server that was only let in (or that this server
+wants to join) counts as little more than a visitor.
+
+Core: writes authorized_keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from configrepo.model import ServerId
+from scheduler.authorized_keys import KNOCKING, KeyHolder, write_authorized_keys
+from scheduler.control_view import ControlView
+from scheduler.inviting import Inviting
+from scheduler.joining import Joining
+from scheduler.receiving import Situation
+from scheduler.roster import Roster
+
+
+class Doors:
+    """The doors of one server."""
+
+    def __init__(
+        self,
+        me: ServerId,
+        authorized_keys: Path,
+        state: Path,
+        roster: Roster,
+        inviting: Inviting,
+        joining: Joining,
+        control: Callable[[], ControlView],
+    ) -> None:
+        self._me = me
+        self._authorized_keys = authorized_keys
+        self._state = state
+        self._roster = roster
+        self._inviting = inviting
+        self._joining = joining
+        self._control = control
+
+    def set(self) -> None:
+        """Let in the SSH keys of the members and of those that join, and nobody else's."""
+        holders = [KeyHolder(m.id, m.ssh_key) for m in self._roster.active() if m.id != self._me]
+        if self._joining.agreed is not None:
+            inviter = self._joining.agreed.inviter
+            holders.append(KeyHolder(inviter.id, inviter.ssh_key))
+        if self._inviting.admitted is not None:
+            joiner = self._inviting.admitted
+            holders.append(KeyHolder(joiner.id, joiner.ssh_key, KNOCKING))
+        write_authorized_keys(self._authorized_keys, holders, self._state)
+
+    def pins(self) -> dict[ServerId, str]:
+        """The certificates of those who may ask over RPC."""
+        return {m.id: m.certificate for m in self._roster.active() if m.id != self._me}
+
+    def situation(self) -> Situation:
+        """What decides about a push."""
+        members = frozenset(m.id for m in self._roster.active())
+        agreed, admitted = self._joining.agreed, self._inviting.admitted
+        if agreed is not None and not members:
+            return Situation(agreed.inviter.id, 0, frozenset())
+        joining = frozenset() if admitted is None else frozenset({admitted.id})
+        view = self._control()
+        return Situation(view.following, view.epoch, members, joining)

@@ -1,0 +1,173 @@
+"""What follows when something happens: a new commit, a new role, a server taking over.
+
+Nothing is decided here; each part is told what concerns it.
+
+Core: tells the parts of the running server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from configrepo.members import Member
+from configrepo.model import ServerId
+from configrepo.store import CommitId, RefUpdate, Store
+from scheduler.changes import CLUSTER, Changes, Standing, line_of
+from scheduler.control_room import ControlRoom
+from scheduler.control_view import ControlRole, ControlView
+from scheduler.doors import Doors
+from scheduler.inviting import Inviting
+from scheduler.joining import Joining
+from scheduler.replication import Replicator
+from scheduler.roster import Roster
+from scheduler.ssh import SshTarget
+from scheduler.state_dir import StateDir
+from scheduler.submission import Submission
+
+LEADS_WITHIN_S = 5.0
+
+
+def target_of(member: Member) -> SshTarget:
+    """Where the sshd of a member answers."""
+    return SshTarget(member.id, member.address, member.ssh_port, member.ssh_host_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts that are told. `wake` runs a job now; `wait` pauses, True when stopping."""
+
+    me: ServerId
+    state: StateDir
+    store: Store
+    roster: Roster
+    changes: Changes
+    submission: Submission
+    inviting: Inviting
+    joining: Joining
+    doors: Doors
+    control: ControlRoom
+    replicator: Replicator
+    wake: Callable[[str], None]
+    wait: Callable[[float], bool]
+    monotonic: Callable[[], float]
+
+
+class Reactions:
+    """Reacts for one server."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._diverged: dict[ServerId, CommitId] = {}
+
+    def alarms(self) -> tuple[str, ...]:
+        """What people must look at."""
+        store = self._parts.store
+        own = store.ref(CLUSTER)
+        merged = [
+            server
+            for server, head in self._diverged.items()
+            if own is not None and store.has(head) and store.is_ancestor(head, own)
+        ]
+        for server in merged:
+            self._diverged.pop(server, None)
+        return tuple(
+            f"BQN {server} holds commits that this server does not have, and the other way "
+            f"round. Nothing is overwritten: both histories are kept."
+            for server in sorted(self._diverged)
+        )
+
+    def received(self, _peer: ServerId, refs: tuple[str, ...]) -> None:
+        """Another server pushed refs; they are on the disk."""
+        if CLUSTER in refs:
+            self.cluster_moved()
+
+    def cluster_moved(self) -> None:
+        """The newest commit is another one: tell every part that depends on it."""
+        parts = self._parts
+        if parts.roster.member(parts.me) is not None:
+            self._settle_in()
+        self.tell_control()
+        parts.submission.arrived()
+        parts.wake("apply")
+        parts.wake("replicate")
+
+    def _settle_in(self) -> None:
+        """This server is a member: what was only agreed before is now in the configuration."""
+        parts = self._parts
+        agreed = parts.joining.agreed
+        if agreed is not None:
+            parts.state.set_cluster(agreed.cluster_id)
+            parts.joining.done(f"This server is in the cluster of BQN {agreed.inviter.id}.")
+        parts.store.set_head(CLUSTER)
+        admitted = parts.inviting.admitted
+        if admitted is not None and parts.roster.member(admitted.id) is not None:
+            parts.inviting.withdraw()
+        parts.doors.set()
+
+    def tell_control(self) -> None:
+        """Tell the control room who belongs to the cluster and what this server has."""
+        parts = self._parts
+        members = parts.roster.everybody()
+        parts.control.set_heads(parts.store.ref(CLUSTER))
+        parts.control.set_members(members, parts.state.record().cluster_id if members else None)
+
+    def view_changed(self, view: ControlView) -> None:
+        """The control room has a new view."""
+        if view.role is not ControlRole.PRIMARY:
+            self._parts.changes.release()
+        self._parts.wake("replicate")
+
+    def hand_over(self, requester: ServerId) -> None:
+        """A lower id takes over: make no more commits, and say what it must have first."""
+        head = self._parts.changes.hold(f"BQN {requester} is taking over; try again in a moment.")
+        self._parts.control.handover_done(head)
+
+    def catch_up(self, source: ServerId, head: str) -> None:
+        """Get what another server has before this one leads."""
+        parts = self._parts
+        member = parts.roster.member(source)
+        if member is None:
+            return
+        target = CommitId(head)
+        if not parts.store.has(target):
+            parts.replicator.fetch_from(target_of(member))
+        own = parts.store.ref(CLUSTER)
+        if own is not None and not parts.store.is_ancestor(target, own):
+            if not parts.store.is_ancestor(own, target):
+                self.ahead(source, {CLUSTER: target})
+                return
+            update = RefUpdate(CLUSTER, own, target)
+            parts.store.move((update,), f"caught up from BQN {source}")
+            self.cluster_moved()
+        parts.control.caught_up(head)
+
+    def ahead(self, server: ServerId, refs: Mapping[str, CommitId]) -> None:
+        """A server has a newest commit that did not grow from this server's."""
+        if CLUSTER in refs:
+            self._diverged[server] = refs[CLUSTER]
+
+    def fetch_line(self, member: Member) -> CommitId:
+        """Get the line of a server that was let in."""
+        store = self._parts.store
+        line = line_of(member.id)
+        head = self._parts.replicator.fetch_from(target_of(member), (line,))[line]
+        if store.ref(line) != head:
+            store.move((RefUpdate(line, store.ref(line), head),), f"fetched from BQN {member.id}")
+        return head
+
+    def start_to_lead(self, own: Member) -> Standing:
+        """What may be written for a unification; the first one makes the cluster."""
+        parts = self._parts
+        if parts.store.ref(CLUSTER) is not None:
+            return parts.submission.standing()
+        joiner = parts.inviting.admitted
+        assert joiner is not None, "asked only while a joiner waits"
+        cluster_id = parts.state.record().cluster_id
+        parts.control.set_members((own, joiner), cluster_id, founding=True)
+        until = parts.monotonic() + LEADS_WITHIN_S
+        while parts.control.view.role is not ControlRole.PRIMARY:
+            if parts.monotonic() > until or parts.wait(0.02):
+                self.tell_control()
+                return Standing(CLUSTER, None, "This server could not start to lead; try again.")
+        return Standing(CLUSTER, parts.control.view.epoch)
