@@ -27,6 +27,7 @@ LOCK_AGE_S = 60
 """A lock older than this has no owner: no call of git may take as long."""
 
 LEFTOVER_AGE_S = 3600
+_LEAST_ROOM = 256 * 1024
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,25 +46,48 @@ def barrier(path: Path) -> None:
         os.close(fd)
 
 
+def is_full(path: Path) -> bool:
+    """Whether the device of `path` has too little space left for anything to be written."""
+    room = os.statvfs(path)
+    return room.f_bavail * room.f_frsize < _LEAST_ROOM or room.f_favail == 0 < room.f_files
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file atomically and durably; after an error the old one is still there."""
+    """Replace a file atomically and durably; after an error the old one is still there.
+
+    Raises:
+        DiskFull: there is no space.
+        StoreError: another error of the file system.
+    """
+    write_before_barrier(path, data, mode, prefix=f".{path.name}.")
     with _translated(path):
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(fd, "wb") as file:
-                os.fchmod(file.fileno(), mode)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def write_before_barrier(path: Path, data: bytes, mode: int, prefix: str) -> None:
+    """Like `write_file`, but its name is durable only after the next barrier.
+
+    `prefix` begins the name of the temporary file beside it.
+    """
+    with _translated(path):
+        fd, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)
+        try:
+            try:
+                os.fchmod(fd, mode)
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(fd, left) :]
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def recover(repository: Path) -> tuple[str, ...]:
@@ -96,7 +120,7 @@ def _translated(path: Path) -> Iterator[None]:
 def translated(error: OSError, path: Path) -> StoreError:
     """The exception of this room for an error of the file system at `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"no space left on the device of {path}; nothing was changed")
+        return DiskFull("no space left on the device; nothing was changed")
     return StoreError(f"{path}: {error.strerror or error}")
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -24,11 +23,10 @@ from typing import IO, BinaryIO, cast
 from git.cmd import Git
 
 from configrepo.errors import DiskFull, NotFound, StoreError
-from configrepo.revision import CommitId, RefUpdate
+from configrepo.revision import CommitId, RefUpdate, is_commit_id
 
 TIME_LIMIT_S = 30.0
 _ZERO = "0" * 40
-_ID = re.compile(r"[0-9a-f]{40}")
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -104,14 +102,8 @@ def run(
         DiskFull: git said that no space is left.
         StoreError: another exit status, or the time limit; carries git's words.
     """
-    environment = {}
-    if quarantine is not None:
-        environment = {
-            "GIT_OBJECT_DIRECTORY": str(quarantine),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(path / "objects"),
-            "GIT_QUARANTINE_PATH": str(quarantine),
-        }
-    process = start(path, [f"--git-dir={path}", *arguments], subprocess.PIPE, environment)
+    directories = _object_directories(path, quarantine)
+    process = start(path, [f"--git-dir={path}", *arguments], subprocess.PIPE, directories)
     try:
         output, words = process.communicate(stdin, time_limit_s)
     except subprocess.TimeoutExpired:
@@ -126,10 +118,19 @@ def run(
     return process.returncode, output
 
 
+def _object_directories(path: Path, quarantine: Path | None) -> dict[str, str]:
+    if quarantine is None:
+        return {}
+    return {
+        "GIT_OBJECT_DIRECTORY": str(quarantine),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(path / "objects"),
+    }
+
+
 def _failure(command: str, status: int, words: bytes) -> StoreError:
     said = words.decode("utf-8", "replace").strip()
     if "No space left on device" in said or "Disk quota exceeded" in said:
-        return DiskFull("no space left on the device of the repository; nothing was changed")
+        return DiskFull("no space left on the device; nothing was changed")
     return StoreError(f"git {command} failed ({status}): {said or 'it gave no reason'}")
 
 
@@ -260,7 +261,7 @@ def merge_base(path: Path, a: CommitId, b: CommitId) -> CommitId | None:
 
 
 def _id(commit: str) -> str:
-    if not _ID.fullmatch(commit):
+    if not is_commit_id(commit):
         raise NotFound(f"not the id of a commit: {commit!r}")
     return commit
 
@@ -276,14 +277,16 @@ def _not_found(error: StoreError) -> StoreError | NotFound:
 # --- Objects -------------------------------------------------------------------------
 
 
-def index_pack(path: Path, pack: IO[bytes], quarantine: Path) -> None:
-    """Check a pack as strictly as a receiving git does and put it into `quarantine`."""
+def index_pack(path: Path, pack: IO[bytes], quarantine: Path | None = None) -> None:
+    """Check a pack as strictly as a receiving git does and store it.
+
+    Args:
+        path: the repository.
+        pack: a file that stands at the beginning of the pack.
+        quarantine: the object directory to put it into instead of the repository's own.
+    """
     arguments = [f"--git-dir={path}", "index-pack", "--stdin", "--strict", "--fsck-objects"]
-    environment = {
-        "GIT_OBJECT_DIRECTORY": str(quarantine),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(path / "objects"),
-    }
-    process = start(path, arguments, pack, environment)
+    process = start(path, arguments, pack, _object_directories(path, quarantine))
     try:
         _, words = process.communicate(timeout=TIME_LIMIT_S * 4)
     except subprocess.TimeoutExpired:

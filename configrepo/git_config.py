@@ -21,7 +21,7 @@ _TEXT = """\
 \tlogAllRefUpdates = always
 \tfsync = all
 \tfsyncMethod = fsync
-\tfilesRefLockTimeout = 2000
+\tfilesRefLockTimeout = 500
 [receive]
 \tfsckObjects = true
 \tdenyNonFastForwards = true

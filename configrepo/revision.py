@@ -50,7 +50,7 @@ class RefUpdate:
         if not is_ref_name(self.ref):
             raise ValueError(f"not a ref name: {self.ref!r}")
         for commit in (self.old, self.new):
-            if commit is not None and not _ID.fullmatch(commit):
+            if commit is not None and not is_commit_id(commit):
                 raise ValueError(f"not a commit id: {commit!r}")
 
 
@@ -67,6 +67,11 @@ class Revision:
     subject: str
     message: str
     trailers: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_commit_id(text: str) -> bool:
+    """Whether `text` is a full object id."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_ref_name(ref: str) -> bool:

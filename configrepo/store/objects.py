@@ -1,4 +1,4 @@
-"""The object database and the refs of a repository, as dulwich reads and writes them.
+"""The object database and the refs of a repository, as dulwich reads and composes them.
 
 dulwich's file handles are not made for threads, so each use holds the lock. Another
 process (git's receive-pack) may bring objects and move refs at any time; both are looked
@@ -17,19 +17,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from dulwich.errors import NotGitRepository
-from dulwich.file import FileLocked
+from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.object_store import BaseObjectStore, DiskObjectStore, OverlayObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
-from dulwich.pack import UnpackedObject, pack_objects_to_data
+from dulwich.pack import PackChunkGenerator, UnpackedObject, pack_objects_to_data
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from configrepo import durable
+from configrepo import durable, git
 from configrepo.errors import NotFound, StoreError
 from configrepo.model import Files
-from configrepo.revision import CommitId, Person, Revision, split_message
+from configrepo.revision import CommitId, Person, Revision, is_commit_id, split_message
 from configrepo.sshsig import Signer, sign_commit, signed_by
 
 DIRECTORY = 0o040000
@@ -73,14 +74,11 @@ class Objects:
             self._repo = Repo(str(path))
         except NotGitRepository as error:
             raise StoreError(f"{path} is not a repository of this program") from error
-        store = self._repo.object_store
-        if isinstance(store, DiskObjectStore):
-            store.fsync_object_files = True
-        self._store: BaseObjectStore = store
+        self._store: BaseObjectStore = self._repo.object_store
         self._incoming: DiskObjectStore | None = None
         if quarantine is not None:
             self._incoming = DiskObjectStore(str(quarantine))
-            self._store = OverlayObjectStore([self._incoming, store])
+            self._store = OverlayObjectStore([self._incoming, self._repo.object_store])
         self._trees: OrderedDict[bytes, Mapping[str, Entry]] = OrderedDict()
         self.text = lru_cache(_CACHED_BLOBS)(self._text)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
@@ -118,6 +116,8 @@ class Objects:
 
     def has(self, name: str) -> bool:
         """Whether the object is here."""
+        if not is_commit_id(name):
+            return False
         with self._lock:
             return ObjectID(name.encode("ascii")) in self._store
 
@@ -188,7 +188,7 @@ class Objects:
         try:
             return self._store[ObjectID(name)]
         except (KeyError, AssertionError, ValueError) as error:
-            raise NotFound(f"there is no object {name.decode('utf-8', 'replace')}") from error
+            raise NotFound(f"there is no object {ascii(name[:60])[2:-1]}") from error
 
     def _commit(self, commit: CommitId) -> Commit:
         found = self._object(commit.encode("ascii", "replace"))
@@ -238,19 +238,31 @@ class Objects:
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
         new = [one for one in objects if one.id not in self._store]
-        with self._disk_errors():
-            if len(new) > _PACK_ABOVE:
-                self._store.add_objects([(one, None) for one in new])
-                return
-            for one in new:
-                self._store.add_object(one)
+        if len(new) > _PACK_ABOVE:
+            self._add_pack(new)
+            return
+        for one in new:
+            name = one.id.decode("ascii")
+            folder = self._path / "objects" / name[:2]
+            with self._disk_errors():
+                folder.mkdir(exist_ok=True)
+            data = one.as_legacy_object()
+            durable.write_before_barrier(folder / name[2:], data, 0o444, prefix="tmp_obj_")
+
+    def _add_pack(self, objects: Sequence[ShaFile]) -> None:
+        count, records = pack_objects_to_data([(one, None) for one in objects])
+        with self._disk_errors(), TemporaryFile(dir=self._path / "objects") as pack:
+            for piece in PackChunkGenerator(
+                num_records=count, records=records, object_format=DEFAULT_OBJECT_FORMAT
+            ):
+                pack.write(piece)
+            pack.seek(0)
+            git.index_pack(self._path, pack)
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
-        except FileLocked as error:
-            raise StoreError("an object is being written by another process") from error
         except OSError as error:
             raise durable.translated(error, self._path) from error
 

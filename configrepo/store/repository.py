@@ -184,6 +184,8 @@ class Store:
                 ) from error
             if update.new is not None and not self.has(update.new):
                 raise NotFound(f"there is no commit {update.new}") from error
+        if durable.is_full(self.path):
+            raise DiskFull("no space left on the device; nothing was changed") from error
 
     # --- Reading ---------------------------------------------------------------------
 
