@@ -98,4 +98,5 @@ def _to_login() -> Response:
     if not wants_page():
         raise Unauthorized("The session has ended. Log in again.")
     target = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("login.form", next=target, ended=g.session_ended or None), 303)
+    ended = "1" if g.session_ended else None
+    return redirect(url_for("login.form", next=target, ended=ended), 303)

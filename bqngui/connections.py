@@ -160,7 +160,7 @@ class Connections:
             if len(self._channels) >= self._most and not self._make_room():
                 sock.close()
                 continue
-            channel = Channel(sock, (str(address[0]), int(address[1])))
+            channel = Channel(sock, (str(address[0]).removeprefix("::ffff:"), int(address[1])))
             channel.deadline = time.monotonic() + self._limits.handshake_s
             self._channels[channel] = None
             self._selector.register(channel, selectors.EVENT_READ, None)

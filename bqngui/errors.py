@@ -124,13 +124,15 @@ def _answer(status: int, title: str, sentence: str, advice: str) -> Response:
             answer.headers["HX-Redirect"] = "/login?ended=1"
         answer.status_code = status
         return answer
-    layout = "base.html" if g.get("person") is not None else "outside.html"
-    page = render_template(
-        "errors/page.html",
-        layout=layout,
-        status=status,
-        page_title=title,
-        sentence=sentence,
-        advice=advice,
+    words = {"status": status, "page_title": title, "sentence": sentence, "advice": advice}
+    if g.get("person") is not None:
+        try:
+            return make_response(
+                render_template("errors/page.html", layout="base.html", **words), status
+            )
+        except Exception:  # the menu and the banners need what may be broken
+            log.exception("the error page could not be shown with its menu")
+            g.person = None
+    return make_response(
+        render_template("errors/page.html", layout="outside.html", **words), status
     )
-    return make_response(page, status)

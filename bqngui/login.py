@@ -143,7 +143,17 @@ def _too_many(wait_s: float) -> Response:
 def _page(error: str | None = None, notice: str | None = None) -> str:
     target = _safe_target(request.values.get("next"))
     name = request.form.get("name", "")[:_LONGEST_NAME]
-    return render_template("login/form.html", error=error, notice=notice, target=target, name=name)
+    shell = current_shell()
+    stored = shell.local_admin.account()
+    return render_template(
+        "login/form.html",
+        error=error,
+        notice=notice,
+        target=target,
+        name=name,
+        server_name=shell.desk.overview().name,
+        first_start=stored is not None and stored.one_time,
+    )
 
 
 def _safe_target(target: str | None) -> str:

@@ -131,7 +131,7 @@ def test_a_session_ends_when_the_role_changes(site: Site) -> None:
     site.desk.hashes["otto"] = password_hash()
     answer = visitor.get("/account/password")
     assert answer.status_code == 303
-    assert "ended=True" in answer.location
+    assert "ended=1" in answer.location
     assert "The session has ended" in visitor.get(answer.location).text
 
 
@@ -208,4 +208,4 @@ def test_a_person_logs_in_and_out_by_keyboard_without_javascript(
         expect(page.get_by_role("heading", name="Change password")).to_be_visible()
         page.locator("summary", has_text="Account").press("Enter")
         page.get_by_role("button", name="Log out").press("Enter")
-        expect(page.get_by_role("heading", name="Sign in to start session")).to_be_visible()
+        expect(page.get_by_role("heading", name="bqn0: sign in to start session")).to_be_visible()
