@@ -86,6 +86,13 @@ class Leave:
 Plan = Apply | Count | Leave
 
 
+def is_settled(last: Running, target: CommitId) -> bool:
+    """Whether there is nothing to decide about a commit, unless somebody asks."""
+    if last.result in ("applied", "drifted"):
+        return last.commit == target
+    return last.result == "failed" and last.target == target
+
+
 def decide(
     last: Running,
     target: CommitId,
@@ -107,7 +114,7 @@ def decide(
     """
     if last.result == "applying":
         return Apply()
-    if last.result == "failed" and last.target == target and not asked:
+    if not asked and last.result == "failed" and last.target == target:
         return Leave(last)
     if isinstance(reading, ReadBack) and reading.hash == wanted:
         return Count()

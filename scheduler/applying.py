@@ -24,7 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from time import monotonic
+from typing import Final, Protocol
 
 from configrepo.errors import ConfigRepoError, StoreError
 from configrepo.model import ServerId
@@ -39,12 +40,15 @@ from scheduler.apply_plan import (
     Running,
     Unread,
     decide,
+    is_settled,
     observe,
     running_from_json,
     running_to_json,
 )
 from scheduler.commands import Finished, run_command
 from scheduler.state_dir import read_json, write_durably, write_json
+
+_MOST_HASHES: Final = 16
 
 
 class Texts(Protocol):
@@ -62,6 +66,10 @@ class Texts(Protocol):
         """What was read back: canonical, sealed with the current key."""
         ...
 
+    def key(self) -> str:
+        """Which key is the current one."""
+        ...
+
 
 class Refs(Protocol):
     """What is needed of the store."""
@@ -77,12 +85,16 @@ class Refs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApplyCommands:
-    """The operator's programs (argument lists, empty: none) and their time limit."""
+    """The operator's programs (argument lists, empty: none) and their time limit.
+
+    `read_every_s`: `check` asks the device at most that often.
+    """
 
     apply: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     timeout_s: float = 60.0
+    read_every_s: float = 10.0
 
 
 def text_hash(sealed: str) -> str:
@@ -122,6 +134,8 @@ class Applier:
         self._commands = commands
         self._now = now
         self._lock = threading.Lock()
+        self._hashes: dict[tuple[bytes, str], ReadBack] = {}
+        self._asked_at: float | None = None
         self._running = self._read_record()
 
     def running(self) -> Running:
@@ -131,6 +145,13 @@ class Applier:
     def check(self) -> Running:
         """Look at what runs, and say whether somebody changed it from outside."""
         with self._lock:
+            now = monotonic()
+            lately = self._asked_at is not None and (
+                now - self._asked_at < self._commands.read_every_s
+            )
+            if self._commands.read and lately:
+                return self._running
+            self._asked_at = now
             self._remember(observe(self._running, self._worked(), self._read()))
             return self._running
 
@@ -145,6 +166,8 @@ class Applier:
             What runs now and how it went; a failure is a result, not an exception.
         """
         with self._lock:
+            if not asked and self._is_settled(commit):
+                return self._running
             try:
                 self._make_run(commit, asked)
             except OSError as error:
@@ -153,12 +176,18 @@ class Applier:
                 self._running = replace(self._running, result="failed", sentence=sentence)
             return self._running
 
+    def _is_settled(self, commit: CommitId) -> bool:
+        if not is_settled(self._running, commit):
+            return False
+        return self._running.result == "failed" or self._refs.ref(self._ref) == commit
+
     def _make_run(self, commit: CommitId, asked: bool) -> None:
         try:
             sealed = self._texts.wanted(commit)
             wanted, clear = text_hash(sealed), self._texts.opened(sealed).encode()
         except ConfigRepoError as error:
-            self._failed(commit, f"the configuration cannot be prepared: {error}")
+            # Without a target it is prepared again next time: a missing key may still come.
+            self._failed(None, f"the configuration cannot be prepared: {error}")
             return
         reading = self._read()
         match decide(self._running, commit, wanted, self._worked(), reading, asked=asked):
@@ -231,13 +260,12 @@ class Applier:
             return f"going back to the last working configuration failed too: {problem}"
         return "the last working configuration was put back"
 
-    def _failed(self, commit: CommitId, sentence: str) -> Running:
+    def _failed(self, commit: CommitId | None, sentence: str) -> None:
         reading = self._read()
         found = reading.hash if isinstance(reading, ReadBack) else None
         self._remember(
             replace(self._running, result="failed", sentence=sentence, hash=found, target=commit)
         )
-        return self._running
 
     def _read(self) -> Reading:
         """Read back what runs."""
@@ -252,10 +280,18 @@ class Applier:
         return self._understood(done.output)
 
     def _understood(self, clear: bytes) -> ReadBack:
-        try:
-            return ReadBack(text_hash(self._texts.sealed(clear)))
-        except ConfigRepoError as error:
-            return ReadBack(None, f"what runs is not a configuration: {error}")
+        """The hash of a text; that of the same text and key is not taken twice."""
+        place = hashlib.sha256(clear).digest(), self._texts.key()
+        known = self._hashes.get(place)
+        if known is None:
+            try:
+                known = ReadBack(text_hash(self._texts.sealed(clear)))
+            except ConfigRepoError as error:
+                known = ReadBack(None, f"what runs is not a configuration: {error}")
+            if len(self._hashes) >= _MOST_HASHES:
+                self._hashes.clear()
+            self._hashes[place] = known
+        return known
 
     def _worked(self) -> str | None:
         """The hash of the last text that worked, under the current key."""

@@ -33,3 +33,7 @@ class RunningText:
     def sealed(self, clear: bytes) -> str:
         """What was read back: canonical, sealed with the current key."""
         return canonical_text(self._vault.seal_document(read(clear).document, self._server))
+
+    def key(self) -> str:
+        """Which key is the current one."""
+        return self._vault.keyring.current_key_id

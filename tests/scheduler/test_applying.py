@@ -38,6 +38,9 @@ class World:
             raise UnreadableConfig((Problem(Severity.ERROR, 1, 1, "unreadable"),))
         return "".join(f"{line.strip()}\n" for line in clear.decode().splitlines()).upper()
 
+    def key(self) -> str:
+        return "one"
+
     def ref(self, name: str) -> CommitId | None:
         return self.refs.get(name)
 
@@ -61,7 +64,13 @@ Make = Callable[..., Applier]
 
 @pytest.fixture
 def make(tmp_path: Path, world: World) -> Make:
-    def build(apply: str = "", health: str = "", read: str = "", timeout_s: float = 5) -> Applier:
+    def build(
+        apply: str = "",
+        health: str = "",
+        read: str = "",
+        timeout_s: float = 5,
+        read_every_s: float = 0,
+    ) -> Applier:
         def command(name: str, text: str) -> tuple[str, ...]:
             if not text:
                 return ()
@@ -71,7 +80,11 @@ def make(tmp_path: Path, world: World) -> Make:
             return (str(path),)
 
         commands = ApplyCommands(
-            command("apply", apply), command("health", health), command("read", read), timeout_s
+            command("apply", apply),
+            command("health", health),
+            command("read", read),
+            timeout_s,
+            read_every_s,
         )
         return Applier(tmp_path, ServerId(0), world, world, commands, lambda: NOON)
 
@@ -259,6 +272,25 @@ def test_a_text_that_cannot_be_prepared_changes_nothing(tmp_path: Path, make: Ma
     assert running.result == "failed"
     assert "snmp community cannot be opened" in running.sentence
     assert (tmp_path / "running.conf").read_text() == "ntp one\n"
+
+
+def test_a_text_that_could_not_be_prepared_is_tried_again_by_itself(
+    make: Make, world: World
+) -> None:
+    applier = make()
+    text = world.texts.pop(ONE)
+    assert applier.apply(ONE).result == "failed"
+    world.texts[ONE] = text
+    assert applier.apply(ONE).result == "applied"
+
+
+def test_the_device_is_not_asked_too_often(tmp_path: Path, make: Make) -> None:
+    applier = make(apply='cp "$1" device', read="echo x >> asked; cat device", read_every_s=60)
+    applier.apply(ONE)
+    asked = len((tmp_path / "asked").read_text().splitlines())
+    for _ in range(3):
+        applier.check()
+    assert len((tmp_path / "asked").read_text().splitlines()) == asked + 1
 
 
 def test_a_repository_that_cannot_take_note_is_told_and_tried_again(

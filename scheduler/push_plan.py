@@ -1,0 +1,123 @@
+"""What a server still has to be sent, and when the next attempt is due.
+
+There is no queue: what to send is the difference between the refs here and the refs
+there, so a lost answer, a second delivery or a crash does no harm. Rules:
+
+- A server is sent `cluster`, the terms and the lines of the others; never its own lines,
+  which only it writes.
+- A ref is sent only if it grows there. Where the other end has more than this server, or
+  something else, that ref is left alone; for `cluster` this must be merged first. Lines
+  are always given: each has one writer, so they cannot conflict.
+- After a failure the pause grows from 1 s to 60 s while the network is to blame; a wrong
+  key, a refusal or a full disk is not mended by trying often.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from configrepo.admission import CLUSTER
+from configrepo.model import ServerId
+from configrepo.revision import CommitId
+
+LINES: Final = (CLUSTER, "refs/heads/server/", "refs/terms/")
+"""What servers exchange; an entry that ends with `/` stands for all refs below it."""
+
+_OWN: Final = re.compile(r"refs/heads/server/([0-9]+)|refs/terms/[0-9]{12}-([0-9]{3})")
+_LONGEST_S: Final = 60.0
+_JITTER: Final = 0.2
+
+
+class ErrorClass(StrEnum):
+    """Whose fault it is that a push failed."""
+
+    NETWORK = "network"
+    AUTH = "auth"
+    REFUSED = "refused"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class PushState:
+    """How sending to one server stands.
+
+    `head` is the newest `cluster` commit that the server said is on its disk; `next_try`
+    is on the monotonic clock, None if nothing failed; `sentence` is what people are shown.
+    """
+
+    server: ServerId
+    ok: bool = True
+    head: CommitId | None = None
+    sentence: str = "nothing was sent yet"
+    error_class: ErrorClass | None = None
+    failures: int = 0
+    next_try: float | None = None
+    last_success: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    """What to send to one server. `ahead` are refs of which it has more or something else."""
+
+    updates: Mapping[str, CommitId] = field(default_factory=dict)
+    ahead: Mapping[str, CommitId] = field(default_factory=dict)
+
+
+def wanted_at(server: ServerId, here: Mapping[str, CommitId]) -> dict[str, CommitId]:
+    """The refs of this server that another one should have."""
+    return {
+        ref: commit
+        for ref, commit in here.items()
+        if (ref == CLUSTER or ref.startswith(LINES[1:])) and writer_of(ref) != server
+    }
+
+
+def writer_of(ref: str) -> ServerId | None:
+    """The one server that writes a line; None for `cluster` and what is no line."""
+    match = _OWN.fullmatch(ref)
+    return None if match is None else ServerId(int(match[1] or match[2]))
+
+
+def plan_push(
+    server: ServerId,
+    here: Mapping[str, CommitId],
+    there: Mapping[str, CommitId],
+    grows: Callable[[CommitId, CommitId], bool],
+) -> PushPlan:
+    """Compare the refs of two servers.
+
+    Args:
+        server: the receiving server.
+        here: refs of this server.
+        there: refs of the receiving server.
+        grows: whether the second commit is, or grew from, the first.
+    """
+    updates: dict[str, CommitId] = {}
+    ahead: dict[str, CommitId] = {}
+    for ref, commit in sorted(wanted_at(server, here).items()):
+        other = there.get(ref)
+        if other is None or (other != commit and grows(other, commit)):
+            updates[ref] = commit
+        elif other != commit:
+            ahead[ref] = other
+    return PushPlan(updates, ahead)
+
+
+def pause_s(error_class: ErrorClass, failures: int, jitter: float) -> float:
+    """How long to wait after the `failures`-th failure in a row; `jitter` from -1 to 1."""
+    pause = _LONGEST_S
+    if error_class is ErrorClass.NETWORK:
+        pause = min(2.0 ** min(failures - 1, 10), _LONGEST_S)
+    return pause * (1.0 + _JITTER * jitter)
+
+
+def is_due(state: PushState, now: float) -> bool:
+    """Whether the pause after the last failure is over."""
+    return state.next_try is None or now >= state.next_try

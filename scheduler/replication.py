@@ -1,0 +1,319 @@
+"""Sends what this primary knows to every other server, and fetches what they know.
+
+Each run compares refs (`scheduler.push_plan`) and starts a push to every server that
+lacks something and is due; at most `PARALLEL` at a time, each server at most once, and no
+server waits for another. A push counts when the other end says that it is on its disk.
+What a server has is learned by fetching from it at the first contact and after every
+failure, so commits that this server lacks are brought along and can be merged.
+
+Core.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from configrepo.admission import CLUSTER
+from configrepo.errors import ConfigRepoError, DiskFull, StoreError, TransferFailed
+from configrepo.model import ServerId
+from configrepo.store import CommitId, Pushed, Store
+from scheduler.authorized_keys import Verb
+from scheduler.errors import KeyRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
+from scheduler.push_plan import (
+    LINES,
+    ErrorClass,
+    PushState,
+    is_due,
+    pause_s,
+    plan_push,
+    wanted_at,
+)
+from scheduler.receiving import DISK_FULL
+from scheduler.ssh import SshPool, SshTarget
+
+PARALLEL: Final = 8
+_OURS: Final = "BQN: "
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What the replicator asks of the program around it.
+
+    Attributes:
+        targets: the other active members.
+        leading: whether this server may send now.
+        ahead: told that a server has refs which are not in this server's lines.
+        acknowledged: told that a server has refs on its disk.
+        now: the wall clock, UTC; only shown.
+        jitter: a number from -1 to 1.
+    """
+
+    targets: Callable[[], Sequence[SshTarget]]
+    leading: Callable[[], bool]
+    ahead: Callable[[ServerId, Mapping[str, CommitId]], None]
+    acknowledged: Callable[[ServerId, Mapping[str, CommitId]], None]
+    now: Callable[[], datetime]
+    jitter: Callable[[], float]
+
+
+class Replicator:
+    """Pushes to the other servers, level-triggered."""
+
+    def __init__(self, store: Store, ssh: SshPool, seams: Seams) -> None:
+        self._store = store
+        self._ssh = ssh
+        self._seams = seams
+        self._changed = threading.Condition()
+        self._states: dict[ServerId, PushState] = {}
+        self._there: dict[ServerId, dict[str, CommitId]] = {}
+        self._busy: set[ServerId] = set()
+        self._again: set[ServerId] = set()
+        self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="push")
+
+    def run(self) -> str:
+        """Start what is due and return at once, with one sentence."""
+        if not self._seams.leading():
+            return "this server does not lead: nothing is sent"
+        targets = self._seams.targets()
+        self._forget_others({target.id for target in targets})
+        here = self._store.refs()
+        started = [target for target in targets if self._start(target, here)]
+        return f"sending to {len(started)} of {len(targets)} servers"
+
+    def states(self) -> Mapping[ServerId, PushState]:
+        """How sending to each server stands."""
+        with self._changed:
+            return dict(self._states)
+
+    def wake(self, server: ServerId) -> None:
+        """Look at a server again at the next run, whatever failed or was known before."""
+        with self._changed:
+            self._there.pop(server, None)
+            state = self._states.get(server)
+            if state is not None:
+                self._states[server] = replace(state, next_try=None, failures=0)
+
+    def wait_until_on(self, commit: CommitId, servers: int, timeout_s: float) -> int:
+        """Wait until a commit is on the disks of that many other servers.
+
+        Returns:
+            On how many it is, when there are enough or the time is over.
+        """
+        end = monotonic() + timeout_s
+        with self._changed:
+            while True:
+                heads = [state.head for state in self._states.values() if state.head is not None]
+                count = sum(self._grows(commit, head) for head in heads)
+                if count >= servers or not self._changed.wait(max(end - monotonic(), 0.0)):
+                    return count
+
+    def fetch_from(self, target: SshTarget, wanted: Sequence[str] = LINES) -> dict[str, CommitId]:
+        """Bring the commits of another server here; no ref of this server moves.
+
+        Args:
+            target: the server.
+            wanted: full ref names; one that ends with `/` stands for all refs below it.
+
+        Returns:
+            Where that server has the wanted refs.
+
+        Raises:
+            SchedulerError: it cannot be reached, is not the right one, or refuses.
+            StoreError: what came cannot be kept here.
+        """
+        stream = self._ssh.open_command(target, Verb.UPLOAD)
+        try:
+            return self._store.fetch(stream, wanted)
+        except TransferFailed as error:
+            said = stream.complaint()
+            if said.startswith(_OURS):
+                raise RemoteRefused(said.removeprefix(_OURS)) from error
+            raise Unreachable(f"server {target.id}: {error}", "no answer") from error
+        finally:
+            stream.close()
+
+    def close(self) -> None:
+        """Stop, and break off what is under way: it is found missing and sent again later."""
+        self._ssh.close()
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+    # --- One server ----------------------------------------------------------------------
+
+    def _start(self, target: SshTarget, here: Mapping[str, CommitId]) -> bool:
+        with self._changed:
+            state = self._states.setdefault(target.id, PushState(target.id))
+            there = self._there.get(target.id)
+            if not is_due(state, monotonic()):
+                return False
+            if there is not None and wanted_at(target.id, here).items() <= there.items():
+                return False
+            if target.id in self._busy:
+                self._again.add(target.id)
+                return False
+            self._busy.add(target.id)
+        self._workers.submit(self._work, target).add_done_callback(_report)
+        return True
+
+    def _work(self, target: SshTarget) -> None:
+        """Send until there is nothing left to send, or something fails."""
+        more = True
+        try:
+            while more:
+                sent = self._seams.leading() and self._send(target)
+                more = self._goes_on(target.id, sent)
+        finally:
+            with self._changed:
+                self._busy.discard(target.id)
+
+    def _goes_on(self, server: ServerId, sent: bool) -> bool:
+        """Whether to look again; if not, the next run may start this server anew."""
+        with self._changed:
+            state = self._states.get(server)
+            asked = server in self._again and state is not None and state.ok
+            self._again.discard(server)
+            if not (sent or asked):
+                self._busy.discard(server)
+            return sent or asked
+
+    def _send(self, target: SshTarget) -> bool:
+        """Send what a server lacks; returns whether something was sent and taken."""
+        try:
+            return self._compare_and_push(target)
+        except (SchedulerError, ConfigRepoError) as error:
+            self._fail(target.id, class_of(error), str(error))
+            return False
+
+    def _compare_and_push(self, target: SshTarget) -> bool:
+        with self._changed:
+            there = self._there.get(target.id)
+        if there is None:
+            there = self.fetch_from(target)
+        plan = plan_push(target.id, self._store.refs(), there, self._grows)
+        if plan.ahead:
+            self._seams.ahead(target.id, plan.ahead)
+        if plan.updates:
+            return self._push(target, there, plan.updates)
+        if CLUSTER in plan.ahead:
+            words = f"server {target.id} has commits that must be merged here first"
+            self._fail(target.id, ErrorClass.REFUSED, words)
+            return False
+        # What it is ahead of counts as seen, so that it is not compared again and again.
+        seen = {ref: self._store.ref(ref) or commit for ref, commit in plan.ahead.items()}
+        self._succeed(target.id, {**there, **seen}, {})
+        return False
+
+    def _push(
+        self,
+        target: SshTarget,
+        there: Mapping[str, CommitId],
+        updates: Mapping[str, CommitId],
+    ) -> bool:
+        stream = self._ssh.open_command(target, Verb.RECEIVE)
+        try:
+            pushed = self._store.push(stream, updates)
+        except TransferFailed as error:
+            said = stream.complaint()
+            if said.startswith(_OURS):
+                raise RemoteRefused(said.removeprefix(_OURS)) from error
+            raise Unreachable(f"server {target.id}: {error}", "no answer") from error
+        finally:
+            stream.close()
+        if not pushed.done:
+            raise RemoteRefused(refusal_of(pushed))
+        if not updates.items() <= pushed.acknowledged.items():
+            raise Unreachable(
+                f"server {target.id} took the commits but did not say that they are on its disk",
+                "no answer",
+            )
+        self._succeed(target.id, {**there, **updates}, updates)
+        return True
+
+    # --- What came of it -----------------------------------------------------------------
+
+    def _succeed(
+        self, server: ServerId, there: dict[str, CommitId], updates: Mapping[str, CommitId]
+    ) -> None:
+        with self._changed:
+            self._there[server] = there
+            self._states[server] = PushState(
+                server,
+                head=there.get(CLUSTER),
+                sentence="everything was sent and is on its disk",
+                last_success=self._seams.now(),
+            )
+            self._changed.notify_all()
+        if updates:
+            self._seams.acknowledged(server, updates)
+
+    def _fail(self, server: ServerId, error_class: ErrorClass, sentence: str) -> None:
+        _log.warning("sending to server %d failed (%s): %s", server, error_class, sentence)
+        with self._changed:
+            self._there.pop(server, None)
+            state = self._states.get(server, PushState(server))
+            failures = state.failures + 1
+            pause = pause_s(error_class, failures, self._seams.jitter())
+            self._states[server] = replace(
+                state,
+                ok=False,
+                sentence=sentence,
+                error_class=error_class,
+                failures=failures,
+                next_try=monotonic() + pause,
+            )
+            self._changed.notify_all()
+
+    def _forget_others(self, members: set[ServerId]) -> None:
+        with self._changed:
+            gone = self._states.keys() - members
+            for server in gone:
+                del self._states[server]
+                self._there.pop(server, None)
+        for server in gone:
+            self._ssh.forget(server)
+
+    def _grows(self, older: CommitId, newer: CommitId) -> bool:
+        """Whether `newer` grew from `older`; no, where one of them is not here."""
+        if not (self._store.has(older) and self._store.has(newer)):
+            return False
+        return self._store.is_ancestor(older, newer)
+
+
+def _report(work: Future[None]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        _log.error("sending stopped by a fault of this program", exc_info=error)
+
+
+def class_of(error: SchedulerError | ConfigRepoError) -> ErrorClass:
+    """Whose fault a failed push is."""
+    match error:
+        case WrongIdentity() | KeyRefused():
+            return ErrorClass.AUTH
+        case RemoteRefused() if str(error).startswith(DISK_FULL):
+            return ErrorClass.DISK
+        case RemoteRefused():
+            return ErrorClass.REFUSED
+        case DiskFull():
+            return ErrorClass.DISK
+        case StoreError():
+            return ErrorClass.REFUSED
+    return ErrorClass.NETWORK
+
+
+def refusal_of(pushed: Pushed) -> str:
+    """The other server's own sentence, else what git said."""
+    for line in pushed.messages:
+        if line.startswith(_OURS):
+            return line.removeprefix(_OURS)
+    said = "; ".join(sorted({*pushed.refused.values()}))
+    if any("No space left" in line for line in pushed.messages) or "No space left" in said:
+        return f"{DISK_FULL}: {said}"
+    return said
