@@ -1,0 +1,267 @@
+"""Both sides of a join: a code, a knock, an acceptance, keys for both, and every refusal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configrepo.members import Member
+from configrepo.model import ServerId
+from configrepo.sealing import Keyring
+from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable
+from scheduler.inviting import Inviting, new_secret, record_from_json
+from scheduler.joincode import VALID_S, JoinCode, prove, write_code
+from scheduler.joining import Agreed, Joining
+from scheduler.views import AddForm, JoinProgress, Reach
+from tests.support.small_server import SmallServer
+
+FORM = AddForm(ServerId(1), "192.0.2.11", "192.0.2.10")
+FINE = Reach("BQN 1", "BQN 0", "control port", "192.0.2.10", 63500, True, "ok", "it answers")
+FILTERED = replace(FINE, ok=False, cause="filtered", sentence="No answer from 192.0.2.10.")
+
+
+class World:
+    """Two servers whose join messages are plain calls; `wire` may spoil them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 1000.0
+        self.zero = SmallServer(folder, 0)
+        self.one = SmallServer(folder, 1)
+        self.rings = {0: Keyring.create(), 1: Keyring.create()}
+        self.agreed: list[Agreed | None] = []
+        self.reaches: tuple[Reach, ...] = (FINE,)
+        self.wire: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _, answer: answer
+        self.turn = threading.Semaphore(0)
+        self.progressed = threading.Semaphore(0)
+        self.inviting = self.new_inviting()
+        self.joining = self.new_joining()
+
+    def new_inviting(self) -> Inviting:
+        return Inviting(
+            self.folder / "inviting.json",
+            keyring=lambda: self.rings[0],
+            keep_keyring=lambda ring: self.rings.__setitem__(0, ring),
+            check_back=lambda _: (replace(FINE, source="BQN 0", target="BQN 1"),),
+            clock=lambda: self.now,
+        )
+
+    def new_joining(self) -> Joining:
+        return Joining(
+            self.folder / "joining.json",
+            call=self.call,
+            check=lambda _: self.reaches,
+            keyring=lambda: self.rings[1],
+            keep_keyring=lambda ring: self.rings.__setitem__(1, ring),
+            on_agreed=self.agreed.append,
+            pause=self.pause,
+        )
+
+    def pause(self, _: float) -> bool:
+        self.progressed.release()
+        return not self.turn.acquire(timeout=20)
+
+    def call(self, _: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if route == "/join/knock":
+            answer = self.inviting.knock(self.zero.record("192.0.2.10"), body)
+        else:
+            answer = self.inviting.enter(body)
+        return self.wire(route, answer)
+
+    def code(self) -> JoinCode:
+        return JoinCode(
+            "ab" * 16, ServerId(0), "192.0.2.10", 63500, 22, "11" * 32, "22" * 32, new_secret()
+        )
+
+    def invite(self) -> str:
+        return self.inviting.open(FORM, self.code(), ()).code
+
+    def ended(self) -> JoinProgress:
+        for thread in threading.enumerate():
+            if thread.name == "joining":
+                thread.join(20)
+        return self.joining.progress
+
+    def close(self) -> None:
+        self.joining.give_up()
+        self.turn.release(100)
+        self.ended()
+        self.zero.close()
+        self.one.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_join_goes_from_the_code_to_the_keys_of_both(world: World) -> None:
+    world.joining.start(world.invite(), world.one.record("192.0.2.11"))
+    assert world.progressed.acquire(timeout=20)
+    assert world.joining.progress.stage == "waiting"
+    seen = world.inviting.view()
+    assert seen is not None
+    assert seen.stage == "knocking"
+    assert seen.knock is not None
+    assert (seen.knock.id, seen.knock.address) == (1, "192.0.2.11")
+    assert seen.knock.fingerprint in world.joining.progress.sentence
+    assert [reach.source for reach in seen.knock.reaches] == ["BQN 1", "BQN 0"]
+
+    old = dict(world.rings)
+    assert world.inviting.accept().id == 1
+    world.turn.release()
+    assert world.ended().stage == "accepted"
+    assert world.inviting.wait_until_entered(0) is not None
+    assert world.agreed[-1] == Agreed(world.zero.record("192.0.2.10"), "ab" * 16)
+    # Both seal with the cluster's key now and open what either sealed before.
+    assert world.rings[0].current_key_id == world.rings[1].current_key_id == old[0].current_key_id
+    assert set(world.rings[1].keys) == set(world.rings[0].keys) == {*old[0].keys, *old[1].keys}
+
+
+def test_what_was_agreed_survives_a_restart_of_both(world: World) -> None:
+    world.joining.start(world.invite(), world.one.record("192.0.2.11"))
+    assert world.progressed.acquire(timeout=20)
+    world.inviting.accept()
+    world.turn.release()
+    world.ended()
+    again = world.new_joining()
+    assert again.progress.stage == "accepted"
+    assert again.agreed == world.joining.agreed
+    assert world.new_inviting().admitted == world.one.record("192.0.2.11")
+    again.done("in")
+    assert world.new_joining().progress.stage == "none"
+    world.inviting.withdraw()
+    assert world.new_inviting().admitted is None
+
+
+def knock_of(world: World, secret: bytes, **changes: Any) -> dict[str, Any]:
+    record = {**asdict(world.one.record("192.0.2.11")), **changes}
+    content = {"record": record, "reaches": []}
+    return {**content, "proof": prove(secret, "knock", content)}
+
+
+def test_five_wrong_codes_close_the_invitation(world: World) -> None:
+    world.invite()
+    for left in (4, 3, 2, 1):
+        with pytest.raises(RemoteRefused, match=f"{left} tries left"):
+            world.call(world.code(), "/join/knock", knock_of(world, b"x" * 16))
+    with pytest.raises(RemoteRefused, match="too often"):
+        world.call(world.code(), "/join/knock", knock_of(world, b"x" * 16))
+    assert world.inviting.view() is None
+
+
+def test_an_expired_code_is_refused_and_shown_as_expired(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    world.now += VALID_S
+    seen = world.inviting.view()
+    assert seen is not None
+    assert (seen.stage, seen.expires_in_s) == ("expired", 0)
+    with pytest.raises(RemoteRefused, match="expired"):
+        world.call(code, "/join/knock", knock_of(world, code.secret))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id": 0}, "both servers have the id 0"),
+        ({"id": 7}, "BQN 1 was invited"),
+        ({"id": 256}, "cannot be read"),
+        ({"id": True}, "cannot be read"),
+        ({"name": 'x"\n route 0.0.0.0/0 1.2.3.4'}, "cannot be read"),
+        ({"ssh_key": "ssh-ed25519 AAAA\ncommand=x"}, "cannot be read"),
+        ({"ssh_port": "22"}, "cannot be read"),
+    ],
+)
+def test_a_wrong_record_is_refused(world: World, changes: dict[str, Any], said: str) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    with pytest.raises(RemoteRefused, match=said):
+        world.call(code, "/join/knock", knock_of(world, code.secret, **changes))
+
+
+def test_a_code_is_for_one_server_only(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    world.call(code, "/join/knock", knock_of(world, code.secret))
+    other = knock_of(world, code.secret, ssh_key=world.zero.identity.ssh_public)
+    with pytest.raises(RemoteRefused, match="another server"):
+        world.call(code, "/join/knock", other)
+
+
+def test_nobody_enters_who_was_not_accepted(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    world.call(code, "/join/knock", knock_of(world, code.secret))
+    content = {"keyring": Keyring.create().to_json()}
+    body = {**content, "proof": prove(code.secret, "enter", content)}
+    with pytest.raises(RemoteRefused, match="not accepted"):
+        world.inviting.enter(body)
+    with pytest.raises(JoinRefused, match="no server"):
+        world.new_inviting().accept()
+
+
+def test_a_man_in_the_middle_who_changes_an_answer_is_found(world: World) -> None:
+    def replaced(route: str, answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "stage": "accepted", "record": asdict(world.one.record())}
+
+    world.wire = replaced
+    world.joining.start(world.invite(), world.one.record("192.0.2.11"))
+    assert world.ended().stage == "failed"
+    assert "does not know the code" in world.joining.progress.sentence
+    assert world.joining.agreed is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unreachable("192.0.2.10:63500 does not answer", "filtered"), "does not answer"),
+        (RemoteRefused("no invitation is open"), "BQN 0 refused: no invitation is open"),
+    ],
+)
+def test_a_dead_or_refusing_server_is_said_and_nothing_is_kept(
+    world: World, error: SchedulerError, said: str
+) -> None:
+    def fail(_route: str, _answer: dict[str, Any]) -> dict[str, Any]:
+        raise error
+
+    world.wire = fail
+    world.joining.start(world.invite(), world.one.record("192.0.2.11"))
+    assert world.ended().stage == "failed"
+    assert said in world.joining.progress.sentence
+    assert world.new_joining().agreed is None
+
+
+def test_a_closed_control_port_stops_the_join_before_anything_is_sent(world: World) -> None:
+    world.reaches = (FILTERED,)
+    world.joining.start(world.invite(), world.one.record("192.0.2.11"))
+    assert world.ended().stage == "failed"
+    assert "No answer from 192.0.2.10." in world.joining.progress.sentence
+    assert world.joining.progress.reaches == (FILTERED,)
+    seen = world.inviting.view()
+    assert seen is not None
+    assert seen.stage == "waiting"
+
+
+def test_a_code_of_a_server_with_the_same_id_is_refused(world: World) -> None:
+    text = write_code(replace(world.code(), id=ServerId(1)))
+    with pytest.raises(JoinRefused, match="same id"):
+        world.joining.start(text, world.one.record())
+
+
+@pytest.mark.parametrize("stored", [None, [], {}, {"id": 1}, "x"])
+def test_a_record_in_a_wrong_form_is_refused(stored: object) -> None:
+    with pytest.raises(RemoteRefused, match="record"):
+        record_from_json(stored)
+
+
+def test_a_member_survives_the_way_over_the_wire(world: World) -> None:
+    member: Member = world.one.record("192.0.2.11")
+    assert record_from_json(asdict(member)) == member
