@@ -36,7 +36,7 @@ class Replica:
         self.store = Store.create(self.state / "config.git", Signer(self.person, self.key))
         self.situation = Situation(None, 0, frozenset())
         self.received: list[tuple[int, tuple[str, ...]]] = []
-        self.pool = SshPool(self.key, account(), SshLimits(5.0, 8.0, 5.0, 30.0))
+        self.pool = SshPool(self.key, account(), SshLimits(3.0, 6.0, 5.0, 30.0))
         self.receiver = Receiver(
             self.state,
             self.id,

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from configrepo.errors import DiskFull, StoreError
+from configrepo.model import ServerId
+from configrepo.store import CommitId, Pushed, RefUpdate
+from scheduler.authorized_keys import KNOCKING, KeyHolder
+from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdentity
+from scheduler.push_plan import ErrorClass, PushState
+from scheduler.replication import Replicator, Seams, class_of, refusal_of
+from scheduler.ssh import SshTarget
+from tests.support.replicas import CLUSTER, Replica
+from tests.support.sshd import free_port, public_line
+
+DEADLINE_S = 20.0
+STRANGER = public_line(Ed25519PrivateKey.generate())
+
+
+class Sender:
+    """Server 0 with its replicator, and the places where the others are reached."""
+
+    def __init__(self, zero: Replica) -> None:
+        self.zero = zero
+        self.targets: list[SshTarget] = []
+        self.leads = True
+        self.ahead: list[tuple[int, str]] = []
+        self.acknowledged: list[tuple[int, str]] = []
+        self.changed = threading.Condition()
+        self.replicator = Replicator(
+            zero.store,
+            zero.pool,
+            Seams(
+                targets=lambda: self.targets,
+                leading=lambda: self.leads,
+                ahead=lambda server, refs: self.ahead.extend((server, ref) for ref in refs),
+                acknowledged=self._note,
+                now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+                jitter=lambda: 0.0,
+            ),
+        )
+
+    def _note(self, server: ServerId, refs: object) -> None:
+        assert isinstance(refs, dict)
+        self.acknowledged.extend((server, ref) for ref in sorted(refs))
+
+    def run_until(self, done: Callable[[PushState], bool], server: int = 1) -> PushState:
+        """Run as the clock would, until a state is reached."""
+        end = monotonic() + DEADLINE_S
+        idle = threading.Event()
+        while True:
+            self.replicator.run()
+            state = self.replicator.states().get(ServerId(server))
+            if state is not None and done(state):
+                return state
+            assert monotonic() < end, state
+            idle.wait(0.02)
+
+    def settle(self, server: int = 1) -> PushState:
+        """Run until everything is there."""
+        head = self.zero.store.ref(CLUSTER)
+        return self.run_until(lambda state: state.ok and state.head == head, server)
+
+
+@pytest.fixture
+def zero(tmp_path: Path) -> Iterator[Replica]:
+    zero = Replica(tmp_path, 0)
+    yield zero
+    zero.close()
+
+
+@pytest.fixture
+def sender(zero: Replica) -> Iterator[Sender]:
+    sender = Sender(zero)
+    yield sender
+    sender.replicator.close()
+
+
+@pytest.fixture
+def one(tmp_path: Path, zero: Replica, sender: Sender) -> Iterator[Replica]:
+    one = Replica(tmp_path, 1)
+    one.listen(zero)
+    one.follow(zero)
+    sender.targets.append(one.target())
+    yield one
+    one.close()
+
+
+def test_what_a_server_lacks_is_sent_and_known_to_be_on_its_disk(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    commit = zero.commit("192.168.56.20")
+    term = "refs/terms/000000000001-000"
+    zero.store.move([RefUpdate(term, None, commit)], "test")
+    state = sender.settle()
+    assert state.sentence == "everything was sent and is on its disk"
+    assert state.last_success is not None
+    assert one.store.ref(CLUSTER) == commit
+    assert one.store.ref(term) == commit
+    assert sender.acknowledged == [(1, CLUSTER), (1, term)]
+
+
+def test_nothing_is_sent_twice(sender: Sender, zero: Replica, one: Replica) -> None:
+    zero.commit("192.168.56.20")
+    sender.settle()
+    assert sender.replicator.run() == "sending to 0 of 1 servers"
+    zero.commit("192.168.56.21")
+    sender.settle()
+    assert [refs for _, refs in one.received] == [(CLUSTER,), (CLUSTER,)]
+
+
+def test_who_does_not_lead_sends_nothing(sender: Sender, zero: Replica, one: Replica) -> None:
+    zero.commit("192.168.56.20")
+    sender.leads = False
+    assert sender.replicator.run() == "this server does not lead: nothing is sent"
+    assert one.store.ref(CLUSTER) is None
+
+
+def test_a_commit_can_be_waited_for(sender: Sender, zero: Replica, one: Replica) -> None:
+    first = zero.commit("192.168.56.20")
+    sender.replicator.run()
+    assert sender.replicator.wait_until_on(first, 1, DEADLINE_S) == 1
+    second = zero.commit("192.168.56.21")
+    assert sender.replicator.wait_until_on(second, 1, 0.05) == 0
+    sender.settle()
+    assert sender.replicator.wait_until_on(first, 1, 0.0) == 1
+
+
+def test_a_server_that_hangs_delays_nobody_else(
+    tmp_path: Path, sender: Sender, zero: Replica, one: Replica
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as tarpit:
+        port = tarpit.getsockname()[1]
+        sender.targets.insert(0, SshTarget(ServerId(2), "127.0.0.1", port, STRANGER))
+        zero.commit("192.168.56.20")
+        start = monotonic()
+        sender.settle()
+        assert monotonic() - start < 4.0
+        state = sender.run_until(lambda state: not state.ok, 2)
+        assert state.error_class is ErrorClass.NETWORK
+        assert "says nothing" in state.sentence
+
+
+def test_a_server_that_is_down_gets_everything_once_when_it_is_back(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    one.sshd.stop()
+    state = sender.run_until(lambda state: not state.ok)
+    assert state.error_class is ErrorClass.NETWORK
+    assert state.next_try is not None
+    zero.commit("192.168.56.21")
+    one.sshd.sshd.start()
+    sender.replicator.wake(ServerId(1))
+    sender.settle()
+    assert [refs for _, refs in one.received] == [(CLUSTER,)]
+    assert one.store.ref(CLUSTER) == zero.store.ref(CLUSTER)
+
+
+def test_pauses_between_attempts_grow(sender: Sender, zero: Replica) -> None:
+    zero.commit("192.168.56.20")
+    sender.targets.append(SshTarget(ServerId(1), "127.0.0.1", free_port(), STRANGER))
+    state = sender.run_until(lambda state: state.failures == 1)
+    assert state.next_try is not None
+    assert 0.5 < state.next_try - monotonic() <= 1.0
+    sender.replicator.run()
+    assert sender.replicator.states()[ServerId(1)].failures == 1
+    state = sender.run_until(lambda state: state.failures == 2)
+    assert state.next_try is not None
+    assert 1.5 < state.next_try - monotonic() <= 2.0
+
+
+def test_nothing_is_sent_to_a_server_with_another_host_key(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    sender.targets[:] = [one.sshd.target(1, STRANGER)]
+    state = sender.run_until(lambda state: not state.ok)
+    assert state.error_class is ErrorClass.AUTH
+    assert "another host key" in state.sentence
+    assert one.store.ref(CLUSTER) is None
+
+
+def test_a_refusal_is_shown_in_the_words_of_the_other_server(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    one.follow(None)
+    one.let_join(zero)
+    state = sender.run_until(lambda state: not state.ok)
+    assert state.error_class is ErrorClass.REFUSED
+    assert "still joining" in state.sentence
+
+
+def test_a_gate_that_lets_nothing_through_is_a_refusal(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    one.sshd.allow((KeyHolder(zero.id, public_line(zero.key), KNOCKING),))
+    state = sender.run_until(lambda state: not state.ok)
+    assert state.error_class is ErrorClass.REFUSED
+    assert state.sentence == "refused: this key may not ask for upload-pack"
+
+
+def test_a_server_with_other_commits_is_not_overwritten_and_they_are_fetched(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    other = one.commit("192.168.56.99")
+    state = sender.run_until(lambda state: not state.ok)
+    assert "must be merged here first" in state.sentence
+    assert one.store.ref(CLUSTER) == other
+    assert zero.store.has(other)
+    assert (1, CLUSTER) in sender.ahead
+
+
+def test_after_the_merge_everybody_has_everything(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    mine, other = zero.commit("192.168.56.20"), one.commit("192.168.56.99")
+    sender.run_until(lambda state: not state.ok)
+    files = zero.store.files(mine)
+    merged = zero.store.write_commit([mine, other], files, zero.person, "Merge", {"Server": "0"})
+    zero.store.move([RefUpdate(CLUSTER, mine, merged)], "test")
+    sender.replicator.wake(ServerId(1))
+    sender.settle()
+    assert one.store.ref(CLUSTER) == merged
+    assert one.store.is_ancestor(other, merged)
+
+
+def test_a_removed_server_is_forgotten(sender: Sender, zero: Replica, one: Replica) -> None:
+    zero.commit("192.168.56.20")
+    sender.settle()
+    sender.targets.clear()
+    sender.replicator.run()
+    assert sender.replicator.states() == {}
+
+
+def test_the_line_of_a_joining_server_is_fetched_and_no_ref_moves(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    line = "refs/heads/server/1"
+    commit = one.commit("192.168.56.99", line)
+    assert sender.replicator.fetch_from(one.target(), [line]) == {line: commit}
+    assert zero.store.has(commit)
+    assert zero.store.ref(line) is None
+    assert sender.replicator.fetch_from(one.target(), [line]) == {line: commit}
+
+
+def test_what_is_fetched_must_be_a_configuration(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    line = "refs/heads/server/1"
+    commit = one.commit_files({"etc/passwd": "root\n"}, line)
+    with pytest.raises(Unreachable, match="not let in"):
+        sender.replicator.fetch_from(one.target(), [line])
+    assert not zero.store.has(commit)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Unreachable("x"), ErrorClass.NETWORK),
+        (WrongIdentity("x"), ErrorClass.AUTH),
+        (KeyRefused("x"), ErrorClass.AUTH),
+        (RemoteRefused("x"), ErrorClass.REFUSED),
+        (RemoteRefused("disk full: nothing was changed"), ErrorClass.DISK),
+        (DiskFull("x"), ErrorClass.DISK),
+        (StoreError("x"), ErrorClass.REFUSED),
+    ],
+)
+def test_errors_are_split_by_whose_fault_they_are(
+    error: Unreachable | StoreError, expected: ErrorClass
+) -> None:
+    assert class_of(error) is expected
+
+
+def test_a_full_disk_at_the_other_end_is_recognised() -> None:
+    before: dict[str, CommitId] = {}
+    said = Pushed(before, {CLUSTER: "unpacker error"}, ("fatal: No space left on device",))
+    assert refusal_of(said) == "disk full: unpacker error"
