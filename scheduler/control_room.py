@@ -123,6 +123,7 @@ class ControlRoom:
         self._listener: socket.socket | None = None
         self._members: dict[str, Any] = {"t": "members", "cluster": None, "members": []}
         self._heads: dict[str, Any] = {"t": "heads", "cluster": None, "terms": ""}
+        self._failure = ""
         self._threads: list[threading.Thread] = []
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="control-room")
         self._view = ControlView(
@@ -265,10 +266,11 @@ class ControlRoom:
                 process.kill() if not self._stopping.is_set() else None
                 ours.close()
                 process.wait()
-        return f"{said}, exit status {process.returncode}"
+        failure, self._failure = self._failure, ""
+        return failure or f"{said}, exit status {process.returncode}"
 
     def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        assert self._listener is not None  # noqa: S101 (start made it)
+        assert self._listener is not None
         descriptors = (theirs.fileno(), self._listener.fileno())
         inherited = os.environ.get("PYTHONPATH")
         path = f"{_ROOT}{os.pathsep}{inherited}" if inherited else str(_ROOT)
@@ -328,6 +330,8 @@ class ControlRoom:
         match value["t"]:
             case "view":
                 self._show(view_from_json(value["view"]))
+            case "failed":
+                self._failure = value["sentence"]
             case "connection":
                 self._deliver(line, value)
             case "handover":

@@ -238,7 +238,7 @@ def _perceive(view: View, event: Heard | Lost | Left, now: float) -> View:
             view = replace(view, maxep=max(view.maxep, beacon.maxep, beacon.epoch))
             return _change(view, beacon.id, lambda peer: _heard(peer, event, now))
         case Lost(server=server, why=why):
-            return _change(view, server, lambda peer: _lost(peer, why, now))
+            return _change(view, server, lambda peer: _lost(peer, why))
         case Left(server=server, boot=boot):
             gone = Peer(server, PeerState.LEFT, None, now, now, "stopped", (boot, _EVER))
             return _change(view, server, lambda peer: replace(gone, beacon=peer.beacon))
@@ -261,11 +261,11 @@ def _heard(peer: Peer, event: Heard, now: float) -> Peer:
     return replace(peer, state=PeerState.ALIVE, heard_at=now, changed_at=changed_at, why="")
 
 
-def _lost(peer: Peer, why: str, now: float) -> Peer:
+def _lost(peer: Peer, why: str) -> Peer:
     if not peer.known:
         return replace(peer, why=why)
     number = peer.beacon.number if peer.beacon is not None else peer.gone
-    return replace(peer, state=PeerState.DEAD, changed_at=now, why=why, gone=number)
+    return replace(peer, state=PeerState.DEAD, changed_at=peer.heard_at, why=why, gone=number)
 
 
 def _persisted(view: View, durable: Durable, now: float) -> View:

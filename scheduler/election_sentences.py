@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from scheduler.control_view import ControlRole
 from scheduler.election_values import (
+    Accepting,
     Asking,
     CatchingUp,
+    Claiming,
     Handing,
     Peer,
     PeerState,
@@ -67,6 +69,10 @@ def _leadership(view: View) -> Said:
             return Said(f"{me} hands over to BQN {requester}")
         case Asking(primary=primary):
             return Said(f"{me} has asked BQN {primary} to hand over")
+        case Claiming(epoch=epoch):
+            return Said(f"{me} is about to lead, term {epoch}")
+        case Accepting(accepted=term):
+            return Said(f"{me} is about to follow BQN {term.id}, term {term.epoch}")
         case CatchingUp():
             return Said(f"{me} fetches what the others have before it leads")
     match view.role:

@@ -1,0 +1,406 @@
+"""The control port: accepts, tells connections apart, and keeps sessions to all members.
+
+A connection that names `bqn-rpc` or `bqn-join` is handed to the program with its bytes
+unread; one that names `bqn-control` becomes a session here. Each server dials each
+member with which it has no session, so it works if either side can reach the other; of
+two sessions to one member, the one that the lower id opened is kept.
+
+What it reports: beacons with their round trips, requests to hand over, good-byes, and
+losses (a session that ended without good-bye, and two new connections refused).
+
+Edge: sockets (asyncio).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from configrepo.model import ServerId
+from scheduler import causes, tls
+from scheduler.control_session import NoSession, PeerAddress, Session, answer, dial
+from scheduler.election_values import Beacon
+from scheduler.messages import Bye, HandNo, HandOk, HandReq, Hello, Message, Ping, Pong
+from scheduler.presets import Timing
+from scheduler.token_bucket import TokenBuckets
+
+_PEEK_S = 5.0
+_PEEK_AGAIN_S = 0.02
+_UNKNOWN_TOTAL = 64
+_UNKNOWN_PER_SOURCE = 32
+# A lost member is dialled after these pauses; both together leave a restart time to listen.
+_REDIAL_S = (0.2, 0.6)
+_REFUSALS_TO_LOSE = 2
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What the port knows of a member beside the election."""
+
+    version: str = ""
+    rtt_ms: float | None = None
+    cause: str = ""
+
+
+class Audience(Protocol):
+    """Who is told what happens on the port."""
+
+    def beacon(self) -> Beacon:
+        """This server's beacon, with a new number each time."""
+        ...
+
+    def heard(self, beacon: Beacon, round_trip: bool) -> None:
+        """A beacon came."""
+        ...
+
+    def lost(self, server: ServerId, why: str) -> None:
+        """A server is gone, or could not be reached."""
+        ...
+
+    def left(self, server: ServerId, boot: int) -> None:
+        """A server said good-bye."""
+        ...
+
+    def asked(self, server: ServerId, message: HandReq | HandOk | HandNo) -> None:
+        """A message about handing over came."""
+        ...
+
+    def deliver(self, connection: socket.socket, address: str, sni: str) -> None:
+        """A connection for the program came; it is to be taken over."""
+        ...
+
+
+class ControlPort:
+    """The listener and all sessions of one server."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        pem: Path,
+        timing: Timing,
+        audience: Audience,
+        now: Callable[[], float],
+    ) -> None:
+        self._listener = listener
+        self._pem = pem
+        self._timing = timing
+        self._audience = audience
+        self._now = now
+        self._hello: Hello | None = None
+        self._members: dict[ServerId, PeerAddress] = {}
+        self._sessions: dict[ServerId, list[Session]] = {}
+        self._contacts: dict[ServerId, Contact] = {}
+        self._dialling: dict[ServerId, asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._abrupt: dict[ServerId, int] = {}
+        self._changed: dict[ServerId, asyncio.Event] = {}
+        self._unknown: Counter[str] = Counter()
+        self._buckets = TokenBuckets(rate_per_s=20.0, burst=40)
+        self._server_context = tls.server_context(pem, ())
+        self._client_context = tls.client_context(pem, ())
+
+    def start(self) -> None:
+        """Begin to accept and to send heartbeats."""
+        self._listener.setblocking(False)
+        self._spawn(self._accept())
+        self._spawn(self._beat())
+
+    def set_members(self, hello: Hello | None, members: tuple[PeerAddress, ...]) -> None:
+        """Take over who belongs to the cluster; no HELLO means alone."""
+        pins = [member.certificate for member in members]
+        self._server_context = tls.server_context(self._pem, pins)
+        self._client_context = tls.client_context(self._pem, pins)
+        before = self._members
+        self._members = {member.id: member for member in members} if hello is not None else {}
+        regreet = self._hello != hello
+        self._hello = hello
+        for server, member in before.items():
+            if regreet or self._members.get(server) != member:
+                self._forget(server)
+        for server, member in self._members.items():
+            if not member.removed and server not in self._dialling:
+                self._dialling[server] = self._spawn(self._keep_session(member))
+
+    def contact(self, server: ServerId) -> Contact:
+        """What the port knows of a member."""
+        return self._contacts.get(server, Contact())
+
+    def send(self, server: ServerId, message: Message) -> bool:
+        """Send a message to a member; False if there is no session."""
+        sessions = self._sessions.get(server, [])
+        if sessions:
+            max(sessions, key=lambda session: session.answered_at).send(message)
+        return bool(sessions)
+
+    def announce(self) -> None:
+        """Send a heartbeat to everybody now."""
+        for sessions in self._sessions.values():
+            for session in sessions:
+                session.ping(Ping(0, self._audience.beacon()), self._now())
+
+    def redial(self, server: ServerId) -> None:
+        """Open a second, fresh connection to a member that is suspected."""
+        member = self._members.get(server)
+        if member is not None and len(self._sessions.get(server, [])) == 1:
+            self._spawn(self._dial_once(member))
+
+    async def stop(self) -> None:
+        """Say good-bye to everybody and close."""
+        boot = self._hello.boot if self._hello is not None else 0
+        for sessions in self._sessions.values():
+            for session in sessions:
+                session.send(Bye(stopping=True, boot=boot))
+                session.close()
+        await asyncio.sleep(0.1)  # lets the transports write it out
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the control port failed", exc_info=error)
+
+    def _forget(self, server: ServerId) -> None:
+        task = self._dialling.pop(server, None)
+        if task is not None:
+            task.cancel()
+        for session in self._sessions.get(server, []):
+            session.dismiss()
+        self._contacts.pop(server, None)
+        self._abrupt.pop(server, None)
+
+    # --- accepting --------------------------------------------------------------------
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._listener)
+            except OSError as error:
+                # Out of descriptors, or a connection that ended meanwhile: go on.
+                _log.warning("accepting failed: %s", error)
+                await asyncio.sleep(0.1)
+                continue
+            source = str(address[0]).removeprefix("::ffff:")
+            if not self._may_enter(source):
+                connection.close()
+                continue
+            self._spawn(self._enter(connection, source))
+
+    def _may_enter(self, source: str) -> bool:
+        """The limits for those who have not shown who they are."""
+        return (
+            self._unknown.total() < _UNKNOWN_TOTAL
+            and self._unknown[source] < _UNKNOWN_PER_SOURCE
+            and self._buckets.take(source, self._now())
+        )
+
+    async def _enter(self, connection: socket.socket, source: str) -> None:
+        self._unknown[source] += 1
+        session: Session | None = None
+        try:
+            connection.setblocking(False)
+            async with asyncio.timeout(_PEEK_S):
+                name = await _peek_name(connection)
+            if name == tls.SNI_CONTROL:
+                session = await self._answer(connection)
+            elif name in tls.SNI_NAMES:
+                self._audience.deliver(connection, source, name)
+            else:
+                connection.close()
+        except (OSError, tls.NotOurHello) as error:
+            _log.debug("a connection of %s was not taken: %s", source, error)
+            connection.close()
+        except NoSession as error:
+            _log.debug("a session of %s was not opened: %s", source, error)
+        finally:
+            self._unknown[source] -= 1
+            self._unknown += Counter()  # forgets those at zero
+        if session is not None:
+            await self._run(session)
+
+    async def _answer(self, connection: socket.socket) -> Session:
+        if self._hello is None:
+            connection.close()
+            raise NoSession(causes.NOT_A_MEMBER)
+        return await answer(
+            connection, self._server_context, self._hello, self._members, self._now()
+        )
+
+    # --- dialling ---------------------------------------------------------------------
+
+    async def _keep_session(self, member: PeerAddress) -> None:
+        """Dial a member whenever there is no session to it."""
+        changed = self._changed.setdefault(member.id, asyncio.Event())
+        if self._hello is not None and self._hello.id > member.id:
+            # The lower id dials first; waiting avoids most second sessions.
+            await asyncio.sleep(self._timing.hb_s)
+        failures = 0
+        while True:
+            while self._sessions.get(member.id):
+                failures = 1
+                changed.clear()
+                await changed.wait()
+            if member.id in self._abrupt:
+                await asyncio.sleep(_REDIAL_S[0 if failures <= 1 else 1])
+            elif failures:
+                await asyncio.sleep(self._timing.hb_s * min(2 ** (failures - 1), 8))
+            if not self._sessions.get(member.id) and not await self._dial_once(member):
+                failures += 1
+
+    async def _dial_once(self, member: PeerAddress) -> bool:
+        """Try to open a session; run it in a task of its own."""
+        if self._hello is None:
+            return False
+        try:
+            session = await dial(member, self._client_context, self._hello, self._now())
+        except NoSession as error:
+            self._note_failure(member.id, error)
+            return False
+        self._spawn(self._run(session))
+        await asyncio.sleep(0)
+        return True
+
+    def _note_failure(self, server: ServerId, error: NoSession) -> None:
+        """R2: two refusals after a loss mean that it is gone, not slow."""
+        known = self.contact(server)
+        self._contacts[server] = Contact(known.version, None, error.cause)
+        if self._sessions.get(server):
+            return
+        if server in self._abrupt:
+            if error.cause != causes.REFUSED:
+                del self._abrupt[server]  # not there to refuse: its silence will tell
+                return
+            self._abrupt[server] += 1
+            if self._abrupt[server] < _REFUSALS_TO_LOSE:
+                return
+            del self._abrupt[server]
+        elif error.cause == causes.NO_ANSWER:
+            return
+        self._audience.lost(server, str(error))
+
+    # --- sessions ---------------------------------------------------------------------
+
+    async def _run(self, session: Session) -> None:
+        """Serve a session until it ends."""
+        server = session.peer
+        if not self._enrol(session):
+            return
+        try:
+            session.ping(Ping(0, self._audience.beacon()), self._now())
+            async for message in session.messages(self._timing.dead_s):
+                self._receive(session, message)
+        except NoSession as error:
+            _log.debug("the session with BQN %d ended: %s", server, error)
+        finally:
+            session.close()
+            sessions = self._sessions.get(server, [])
+            if session in sessions:
+                sessions.remove(session)
+            if not sessions and not session.dismissed:
+                self._abrupt[server] = 0
+            if not sessions and (changed := self._changed.get(server)) is not None:
+                changed.set()
+
+    def _enrol(self, session: Session) -> bool:
+        """Decide which of the sessions to one member stay; False if not the new one."""
+        sessions = self._sessions.setdefault(session.peer, [])
+        for old in list(sessions):
+            if old.boot < session.boot:
+                sessions.remove(old)
+                old.abort()
+        if sessions and sessions[0].boot > session.boot:
+            session.abort()
+            return False
+        sessions.append(session)
+        self._abrupt.pop(session.peer, None)
+        known = self.contact(session.peer)
+        self._contacts[session.peer] = Contact(session.version, known.rtt_ms)
+        fresh = self._now() - self._timing.suspect_s
+        if all(old.answered_at > fresh for old in sessions):
+            self._keep_one(sessions)
+        return session in sessions
+
+    def _keep_one(self, sessions: list[Session]) -> None:
+        """Of several good sessions the one opened by the lower id stays, then the newest."""
+        best = min(sessions, key=lambda one: (one.initiator, -one.opened_at))
+        for session in list(sessions):
+            if session is not best:
+                sessions.remove(session)
+                session.dismiss()
+
+    def _receive(self, session: Session, message: Message) -> None:
+        audience, now = self._audience, self._now()
+        match message:
+            case Ping(seq=seq, beacon=beacon) if beacon.id == session.peer:
+                audience.heard(beacon, round_trip=False)
+                session.send(Pong(seq, audience.beacon()))
+            case Pong(beacon=beacon) if beacon.id == session.peer:
+                took_s = session.round_trip_s(message, now)
+                if took_s is not None:
+                    self._contacts[session.peer] = Contact(session.version, took_s * 1000)
+                    self._drop_silent(session)
+                audience.heard(beacon, round_trip=took_s is not None)
+            case HandReq() | HandOk() | HandNo():
+                audience.asked(session.peer, message)
+            case Bye(stopping=stopping, boot=boot):
+                session.dismissed = True
+                if stopping:
+                    audience.left(session.peer, boot)
+                session.close()
+
+    def _drop_silent(self, session: Session) -> None:
+        """After a suspicion: the session that answers stays, the stalled one goes."""
+        sessions = self._sessions.get(session.peer, [])
+        if len(sessions) > 1:
+            silent = self._now() - self._timing.suspect_s
+            for other in [one for one in sessions if one.answered_at < silent]:
+                sessions.remove(other)
+                other.abort()
+
+    async def _beat(self) -> None:
+        while True:
+            self.announce()
+            # Jitter keeps the servers from beating in step; it decides nothing.
+            await asyncio.sleep(self._timing.hb_s * random.uniform(0.9, 1.1))  # noqa: S311
+
+
+async def _peek_name(connection: socket.socket) -> str:
+    """Wait for the server name of a connection, its bytes left unread."""
+    loop = asyncio.get_running_loop()
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            name = tls.peek(connection)
+            if name is not None:
+                return name
+            # What was peeked stays readable, so there is nothing to wait on but time.
+            await asyncio.sleep(_PEEK_AGAIN_S)
+            continue
+        readable = loop.create_future()
+        loop.add_reader(connection, _resolve, readable)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(connection)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

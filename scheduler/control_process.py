@@ -1,0 +1,441 @@
+"""The control process: the control port and the election, and nothing else.
+
+Started by `ControlRoom` as `python -m scheduler.control_process LINK LISTENER` with two
+inherited descriptors. It ends at once when the link closes, so that the death of the
+program, however it dies, is the death of its control port. It imports nothing of the
+GUI, Git or SSH.
+
+Facts come from the port, the link and the clock; `election.step` decides; what it wants
+done is done here, and what must be durable is written by a thread so that a slow disk
+delays no heartbeat.
+
+Edge: processes, sockets, files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from configrepo.model import ServerId
+from scheduler import causes
+from scheduler.clock import Clock
+from scheduler.control_port import ControlPort
+from scheduler.control_session import PeerAddress
+from scheduler.control_view import ControlView, PeerView, view_to_json
+from scheduler.durable_term import read_term, write_term
+from scheduler.election import start, step
+from scheduler.election_sentences import peer_sentence
+from scheduler.election_values import (
+    Action,
+    Announce,
+    AskHandover,
+    Beacon,
+    CatchUp,
+    CaughtUp,
+    Durable,
+    Event,
+    GrantHandover,
+    HandoverAsked,
+    HandoverDone,
+    HandoverGranted,
+    HandoverRefused,
+    HeadMoved,
+    Heard,
+    Left,
+    Lost,
+    Members,
+    Peer,
+    PeerState,
+    Persist,
+    Persisted,
+    Redial,
+    RefuseHandover,
+    Said,
+    Stalled,
+    StopCommits,
+    Tick,
+)
+from scheduler.errors import SchedulerError
+from scheduler.link import LineReader, LinkBroken, Received, encode
+from scheduler.messages import HandNo, HandOk, HandReq, Hello
+from scheduler.presets import PRESETS
+
+_VIEW_S = 1.0
+_QUEUED_LINES = 500
+_CONFLICTS = {causes.WRONG_IDENTITY, causes.OTHER_CLUSTER, causes.OTHER_SERVER}
+
+_log = logging.getLogger(__name__)
+
+
+def monotonic() -> float:
+    """Seconds that never go back, and that go on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Speaker:
+    """Writes sentences with times of this server's zone, each once, when it is new."""
+
+    def __init__(self) -> None:
+        self._written: dict[object, tuple[Said, str]] = {}
+
+    def write(self, key: object, said: Said) -> str:
+        """The text of a sentence; the same as before as long as it says the same."""
+        known = self._written.get(key)
+        if known is not None and known[0] == said:
+            return known[1]
+        times = [_wall(instant).astimezone().strftime("%H:%M:%S") for instant in said.at]
+        text = said.text.format(*times)
+        self._written[key] = (said, text)
+        return text
+
+
+def _wall(instant: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=instant - monotonic())
+
+
+class LinkWriter:
+    """Sends lines to the program without ever waiting for it."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._queue: deque[tuple[bytes, socket.socket | None]] = deque()
+        self._writing = False
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the program does not read."""
+        return len(self._queue) > _QUEUED_LINES
+
+    def send(self, value: dict[str, Any], connection: socket.socket | None = None) -> None:
+        """Queue a line, with a connection that is closed here once it is handed over."""
+        if self.crowded:
+            if connection is not None:
+                connection.close()
+            return
+        self._queue.append((encode(value), connection))
+        self._flush()
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            data, connection = self._queue[0]
+            try:
+                descriptors = [] if connection is None else [connection.fileno()]
+                sent = socket.send_fds(self._link, [data], descriptors)
+            except BlockingIOError:
+                if not self._writing:
+                    loop.add_writer(self._link, self._flush)
+                    self._writing = True
+                return
+            except OSError:
+                return  # the reading side of the link ends the process
+            if connection is not None:
+                connection.close()
+            self._queue.popleft()
+            if sent < len(data):
+                self._queue.appendleft((data[sent:], None))
+        if self._writing:
+            loop.remove_writer(self._link)
+            self._writing = False
+
+
+class Node:
+    """This server in the election: carries facts to `step` and does what it decides."""
+
+    def __init__(self, settings: dict[str, Any], listener: socket.socket, link: LinkWriter) -> None:
+        timing = PRESETS[settings["preset"]]
+        self._me = ServerId(settings["id"])
+        self._version = str(settings["version"])
+        self._state_dir = Path(settings["state_dir"])
+        self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        durable = read_term(self._state_dir)
+        durable = replace(durable, boot=durable.boot + 1)
+        write_term(self._state_dir, durable)  # R1: before the first frame
+        self._view = start(self._me, timing, durable, monotonic())
+        self._seq = 0
+        self._silent_ticks = 0
+        self._stall_ticks = int(3 * timing.dead_s / timing.tick_s)
+        self._speaker = Speaker()
+        self._since = (self._view.role_at, datetime.now(UTC))
+        self._contacts: dict[ServerId, datetime] = {}
+        self._shown: object = None
+        self._shown_at = 0.0
+        self._logged = ""
+        self._port = ControlPort(listener, Path(settings["pem"]), timing, self, monotonic)
+        self._port.start()
+        self._clock = Clock({"control": 1})
+        self._clock.every(timing.tick_s, self._tick_from_clock, "election", executor="control")
+
+    # --- what the program says ---------------------------------------------------------
+
+    def told(self, value: dict[str, Any]) -> None:
+        """A line of the program."""
+        self._silent_ticks = 0
+        match value["t"]:
+            case "members":
+                self._set_members(value)
+            case "heads":
+                self.feed(HeadMoved(value["cluster"]))
+            case "handover-done":
+                self.feed(HandoverDone(value["cluster"]))
+            case "caught-up":
+                self.feed(CaughtUp(value["head"]))
+
+    def _set_members(self, value: dict[str, Any]) -> None:
+        members = tuple(
+            PeerAddress(
+                id=ServerId(member["id"]),
+                address=member["address"],
+                port=member["port"],
+                certificate=member["certificate"],
+                removed=member["removed"],
+            )
+            for member in value["members"]
+            if member["id"] != self._me
+        )
+        others = tuple(member.id for member in members if not member.removed)
+        hello = None
+        if value["cluster"] is not None and members:
+            boot = self._view.durable.boot
+            hello = Hello(value["cluster"], self._me, boot, self._version)
+        self._port.set_members(hello, members)
+        self.feed(Members(others if hello is not None else (), value["founding"]))
+
+    # --- what the port says (its `Audience`) ---------------------------------------------
+
+    def beacon(self) -> Beacon:
+        """This server's beacon, with a new number each time."""
+        self._seq += 1
+        view = self._view
+        return Beacon(
+            id=self._me,
+            boot=view.durable.boot,
+            seq=self._seq,
+            role=view.role,
+            epoch=view.epoch,
+            maxep=view.maxep,
+            following=view.following,
+            head=view.head,
+        )
+
+    def heard(self, beacon: Beacon, round_trip: bool) -> None:
+        """A beacon came."""
+        if round_trip:
+            self._contacts[beacon.id] = datetime.now(UTC)
+        self.feed(Heard(beacon, round_trip))
+
+    def lost(self, server: ServerId, why: str) -> None:
+        """A server is gone, or could not be reached."""
+        self.feed(Lost(server, why))
+
+    def left(self, server: ServerId, boot: int) -> None:
+        """A server said good-bye."""
+        self.feed(Left(server, boot))
+
+    def asked(self, server: ServerId, message: HandReq | HandOk | HandNo) -> None:
+        """A message about handing over came."""
+        match message:
+            case HandReq():
+                self.feed(HandoverAsked(server))
+            case HandOk(epoch=epoch, head=head):
+                self.feed(HandoverGranted(server, epoch, head))
+            case HandNo(why=why):
+                self.feed(HandoverRefused(server, why))
+
+    def deliver(self, connection: socket.socket, address: str, sni: str) -> None:
+        """A connection for the program came."""
+        self._link.send({"t": "connection", "address": address, "sni": sni, "fd": True}, connection)
+
+    # --- deciding and doing --------------------------------------------------------------
+
+    def feed(self, event: Event) -> None:
+        """Let the election take an event, do what it wants, show what came of it."""
+        self._view, actions = step(self._view, event, monotonic())
+        for action in actions:
+            self._do(action)
+        self._publish()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Persist(durable=durable):
+                written = self._loop.run_in_executor(
+                    self._disk, write_term, self._state_dir, durable
+                )
+                written.add_done_callback(lambda future: self._written(future, durable))
+            case Announce():
+                self._port.announce()
+            case Redial(server=server):
+                self._port.redial(server)
+            case StopCommits(requester=requester):
+                self._link.send({"t": "handover", "requester": requester})
+            case CatchUp(source=source, head=head):
+                self._link.send({"t": "catch-up", "from": source, "head": head})
+            case AskHandover() | GrantHandover() | RefuseHandover():
+                self._send(action)
+
+    def _send(self, action: AskHandover | GrantHandover | RefuseHandover) -> None:
+        match action:
+            case AskHandover(to=to):
+                self._port.send(to, HandReq())
+            case GrantHandover(to=to, epoch=epoch, head=head):
+                self._port.send(to, HandOk(epoch, head))
+            case RefuseHandover(to=to, why=why):
+                self._port.send(to, HandNo(why))
+
+    def _written(self, future: asyncio.Future[None], durable: Durable) -> None:
+        error = future.exception()
+        if error is not None:
+            # Without a memory it must not act; as a dead process it cannot.
+            self.fail(f"the term cannot be written to {self._state_dir}: {error}")
+        self.feed(Persisted(durable))
+
+    def fail(self, sentence: str) -> None:
+        """Tell the program why, and end."""
+        _log.error("%s", sentence)
+        self._link.send({"t": "failed", "sentence": sentence})
+        os._exit(3)
+
+    def _tick_from_clock(self) -> None:
+        self._loop.call_soon_threadsafe(self._tick)
+
+    def _tick(self) -> None:
+        # Counted in own ticks: while this process is paused, the program is not silent.
+        self._silent_ticks += 1
+        if self._silent_ticks > self._stall_ticks:
+            self.feed(Stalled(f"the program of BQN {self._me} does not react"))
+        else:
+            self.feed(Tick())
+
+    async def stop(self) -> None:
+        """Say good-bye and end."""
+        self._clock.stop(wait=False)
+        await self._port.stop()
+
+    # --- showing -------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Send the view if it says something new, and once a second anyway."""
+        view, now = self._view, monotonic()
+        marks = tuple((p.id, p.state, p.head, p.beacon and p.beacon.role) for p in view.peers)
+        shown = (view.said, view.role, view.epoch, view.following, view.durable.accepted, marks)
+        if shown == self._shown and now - self._shown_at < _VIEW_S:
+            return
+        self._shown, self._shown_at = shown, now
+        if self._since[0] != view.role_at:
+            self._since = (view.role_at, _wall(view.role_at))
+        shape = self._shape()
+        if shape.sentence != self._logged:
+            self._logged = shape.sentence
+            _log.info("%s", shape.sentence)
+        if not self._link.crowded:
+            self._link.send({"t": "view", "view": view_to_json(shape)})
+
+    def _shape(self) -> ControlView:
+        view = self._view
+        return ControlView(
+            id=self._me,
+            role=view.role,
+            epoch=view.epoch,
+            since=self._since[1],
+            sentence=self._speaker.write("self", view.said),
+            following=view.following,
+            accepted=view.durable.accepted,
+            peers=tuple(self._peer_view(peer) for peer in view.peers),
+        )
+
+    def _peer_view(self, peer: Peer) -> PeerView:
+        contact = self._port.contact(peer.id)
+        state, sentence = peer.state.value, self._speaker.write(peer.id, peer_sentence(peer))
+        if not peer.known and peer.state is not PeerState.LEFT and contact.cause in _CONFLICTS:
+            state = "conflict"
+            sentence = f"BQN {peer.id} is not who it should be: {causes.said(contact.cause)}"
+        return PeerView(
+            id=peer.id,
+            state=state,
+            sentence=sentence,
+            role=peer.beacon.role.value if peer.beacon is not None else "",
+            epoch=peer.beacon.epoch if peer.beacon is not None else 0,
+            head=peer.head,
+            version=contact.version,
+            rtt_ms=contact.rtt_ms if peer.known else None,
+            last_contact=self._contacts.get(peer.id),
+        )
+
+
+class _Program:
+    """The end of the link here: reads lines until it closes."""
+
+    def __init__(self, link: socket.socket, listener: socket.socket) -> None:
+        self._link = link
+        self._listener = listener
+        self._reader = LineReader()
+        self._writer = LinkWriter(link)
+        self._node: Node | None = None
+        self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> int:
+        asyncio.get_running_loop().add_reader(self._link, self._read)
+        status = await self._end
+        if self._node is not None:
+            await self._node.stop()
+        return status
+
+    def _read(self) -> None:
+        try:
+            received = self._reader.read(self._link)
+        except BlockingIOError:
+            return
+        except LinkBroken:
+            # The program is gone: so is this server, and the others shall see it at once.
+            os._exit(0)
+        for line in received:
+            self._take(line)
+
+    def _take(self, line: Received) -> None:
+        kind = line.value["t"]
+        if kind == "settings":
+            try:
+                self._node = Node(line.value, self._listener, self._writer)
+            except (OSError, ValueError, SchedulerError) as error:
+                self._writer.send({"t": "failed", "sentence": str(error)})
+                os._exit(3)
+        elif kind == "stop":
+            if not self._end.done():
+                self._end.set_result(0)
+        elif self._node is not None:
+            self._node.told(line.value)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve one link until it closes."""
+    # The program alone decides when this process ends; a terminal's Ctrl-C reaches both.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(
+        level=os.environ.get("BQN_LOG_LEVEL", "INFO"), format="control: %(levelname)s %(message)s"
+    )
+    link, listener = (socket.socket(fileno=int(argument)) for argument in arguments)
+    link.setblocking(False)
+
+    async def run() -> int:
+        return await _Program(link, listener).run()
+
+    return asyncio.run(run())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
