@@ -22,10 +22,17 @@ from bqngui import (
     assets,
     audit,
     authorization,
+    backup,
+    cluster,
+    configuration,
+    dashboard,
     errors,
     git_http,
     headers,
+    history,
     login,
+    unify,
+    users,
 )
 from bqngui.attempts import Attempts
 from bqngui.cookie import TableSessions
@@ -40,7 +47,14 @@ from scheduler.views import Desk
 PAGES = (
     account.blueprint,
     audit.blueprint,
+    backup.blueprint,
+    cluster.blueprint,
+    configuration.blueprint,
+    dashboard.blueprint,
+    history.blueprint,
     login.blueprint,
+    unify.blueprint,
+    users.blueprint,
 )
 
 
