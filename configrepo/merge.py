@@ -115,13 +115,15 @@ def _settle(base: str | None, a: str | None, b: str | None) -> Reason | None:
 
 
 def _merge_order(base: list[str], a: list[str], b: list[str]) -> list[str]:
-    """An order for the elements of both sides that does not prefer one of them."""
+    """All elements of the three, in an order that does not prefer one of the sides."""
     if a == b or b == base:
-        return a
-    if a == base:
-        return b
-    first, second = sorted((a, b))
-    return list(dict.fromkeys((*base, *first, *second)))
+        first, second = a, base
+    elif a == base:
+        first, second = b, base
+    else:
+        first, second = sorted((a, b))
+        first = [*base, *first]
+    return list(dict.fromkeys((*first, *second)))
 
 
 @dataclass(slots=True)
