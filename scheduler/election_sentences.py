@@ -14,6 +14,7 @@ from scheduler.election_values import (
     Handing,
     Peer,
     PeerState,
+    Pending,
     Said,
     View,
 )
@@ -63,8 +64,21 @@ def peer_sentence(peer: Peer) -> Said:
 
 
 def _leadership(view: View) -> Said:
-    me = f"BQN {view.me}"
-    match view.pending:
+    if view.pending is not None:
+        return _under_way(f"BQN {view.me}", view.pending)
+    match view.role:
+        case ControlRole.PRIMARY:
+            return _leads(view)
+        case ControlRole.CANDIDATE:
+            me = f"BQN {view.me}"
+            return Said(f"no server leads, {me} is the lowest that answers and will lead")
+        case ControlRole.JOINING:
+            return _listens(view)
+    return _follows(view)
+
+
+def _under_way(me: str, pending: Pending) -> Said:
+    match pending:
         case Handing(requester=requester):
             return Said(f"{me} hands over to BQN {requester}")
         case Asking(primary=primary):
@@ -75,18 +89,11 @@ def _leadership(view: View) -> Said:
             return Said(f"{me} is about to follow BQN {term.id}, term {term.epoch}")
         case CatchingUp():
             return Said(f"{me} fetches what the others have before it leads")
-    match view.role:
-        case ControlRole.PRIMARY:
-            return _leads(view)
-        case ControlRole.CANDIDATE:
-            return Said(f"no server leads, {me} is the lowest that answers and will lead")
-        case ControlRole.JOINING:
-            return _listens(view)
-    return _follows(view)
 
 
 def _leads(view: View) -> Said:
-    reaches = "" if view.known else " and reaches no other server"
+    named = view.known or _trouble(view)
+    reaches = "" if named else " and has reached no other server yet"
     return Said(f"BQN {view.me} has led since {{0}}, term {view.epoch}{reaches}", (view.role_at,))
 
 

@@ -267,7 +267,7 @@ def test_the_term_survives_a_restart_and_is_never_used_again(
     again.room.set_members((again.member(), rooms[1].member()), CLUSTER)
     view = again.wait(lambda view: view.role is ControlRole.PRIMARY)
     assert view.epoch == 2
-    assert view.sentence.endswith("and reaches no other server")
+    assert view.sentence.endswith(", term 2 and has reached no other server yet")
 
 
 def test_a_server_with_another_key_is_a_conflict_and_is_not_known(new_room: NewRoom) -> None:
