@@ -59,6 +59,7 @@ class Reactions:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._diverged: dict[ServerId, CommitId] = {}
+        self._alive: set[ServerId] = set()
 
     def alarms(self) -> tuple[str, ...]:
         """What people must look at."""
@@ -116,6 +117,10 @@ class Reactions:
         """The control room has a new view."""
         if view.role is not ControlRole.PRIMARY:
             self._parts.changes.release()
+        alive = {peer.id for peer in view.peers if peer.state == "alive"}
+        for server in alive - self._alive:
+            self._parts.replicator.wake(server)
+        self._alive = alive
         self._parts.wake("replicate")
 
     def hand_over(self, requester: ServerId) -> None:

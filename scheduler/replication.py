@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
@@ -36,7 +37,7 @@ from scheduler.push_plan import (
     wanted_at,
 )
 from scheduler.receiving import DISK_FULL
-from scheduler.ssh import SshPool, SshTarget
+from scheduler.ssh import SshPool, SshStream, SshTarget
 
 PARALLEL: Final = 8
 _OURS: Final = "BQN: "
@@ -130,16 +131,8 @@ class Replicator:
             SchedulerError: it cannot be reached, is not the right one, or refuses.
             StoreError: what came cannot be kept here.
         """
-        stream = self._ssh.open_command(target, Verb.UPLOAD)
-        try:
+        with self._stream(target, Verb.UPLOAD) as stream:
             return self._store.fetch(stream, wanted)
-        except TransferFailed as error:
-            said = stream.complaint()
-            if said.startswith(_OURS):
-                raise RemoteRefused(said.removeprefix(_OURS)) from error
-            raise Unreachable(f"server {target.id}: {error}", "no answer") from error
-        finally:
-            stream.close()
 
     def close(self) -> None:
         """Stop, and break off what is under way: it is found missing and sent again later."""
@@ -217,25 +210,30 @@ class Replicator:
         there: Mapping[str, CommitId],
         updates: Mapping[str, CommitId],
     ) -> bool:
-        stream = self._ssh.open_command(target, Verb.RECEIVE)
-        try:
+        with self._stream(target, Verb.RECEIVE) as stream:
             pushed = self._store.push(stream, updates)
-        except TransferFailed as error:
-            said = stream.complaint()
-            if said.startswith(_OURS):
-                raise RemoteRefused(said.removeprefix(_OURS)) from error
-            raise Unreachable(f"server {target.id}: {error}", "no answer") from error
-        finally:
-            stream.close()
         if not pushed.done:
             raise RemoteRefused(refusal_of(pushed))
         if not updates.items() <= pushed.acknowledged.items():
             raise Unreachable(
-                f"server {target.id} took the commits but did not say that they are on its disk",
-                "no answer",
+                f"server {target.id} took the commits but did not say that they are on its disk"
             )
         self._succeed(target.id, {**there, **updates}, updates)
         return True
+
+    @contextmanager
+    def _stream(self, target: SshTarget, verb: Verb) -> Iterator[SshStream]:
+        """A command at another server; a transfer that fails is told in the words of its gate."""
+        stream = self._ssh.open_command(target, verb)
+        try:
+            yield stream
+        except TransferFailed as error:
+            said = stream.complaint()
+            if said.startswith(_OURS):
+                raise RemoteRefused(said.removeprefix(_OURS)) from error
+            raise Unreachable(f"server {target.id}: {error}") from error
+        finally:
+            stream.close()
 
     # --- What came of it -----------------------------------------------------------------
 

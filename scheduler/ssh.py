@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from configrepo.model import ServerId
+from scheduler import causes
 from scheduler.authorized_keys import Verb
 from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdentity
 
@@ -129,7 +130,7 @@ class SshStream:
         while self.read(_PIECE):
             pass
         if not self._channel.status_event.wait(self._idle_s):
-            raise Unreachable(f"{self._who} does not end its answer", "no answer")
+            raise Unreachable(f"{self._who} does not end its answer", causes.NO_ANSWER)
         return self._channel.exit_status
 
     def complaint(self) -> str:
@@ -150,9 +151,9 @@ class SshStream:
         try:
             yield
         except TimeoutError as error:
-            raise Unreachable(f"{self._who} stopped answering", "no answer") from error
+            raise Unreachable(f"{self._who} stopped answering", causes.NO_ANSWER) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise Unreachable(f"the connection to {self._who} broke", "broken") from error
+            raise Unreachable(f"the connection to {self._who} broke", causes.NO_ANSWER) from error
 
 
 class SshPool:
@@ -185,7 +186,7 @@ class SshPool:
         line = self._line(target)
         end = monotonic() + self._limits.attempt_s
         if not line.lock.acquire(timeout=self._limits.attempt_s):
-            raise Unreachable(f"{line.who} does not answer", "no answer")
+            raise Unreachable(f"{line.who} does not answer", causes.NO_ANSWER)
         try:
             channel = line.try_kept(_COMMANDS[verb])
             if channel is None:
@@ -261,7 +262,7 @@ class _Line:
     def run(self, command: str, end: float) -> paramiko.Channel:
         """Start the command on the connection that is there."""
         if self._transport is None:
-            raise Unreachable(f"the connection to {self.who} was closed", "broken")
+            raise Unreachable(f"the connection to {self.who} was closed", causes.NO_ANSWER)
         return _execute(self._transport, command, self.who, end)
 
     def close(self) -> None:
@@ -310,12 +311,12 @@ def probe_ssh(
     shown = _shown_key(transport)
     try:
         if expected_host_key is None:
-            return SshProbe("ok", f"an SSH server answers on {who}", shown)
+            return SshProbe(causes.OK, f"an SSH server answers on {who}", shown)
         _check_pin(transport, expected_host_key, who)
         _log_in(transport, user, _paramiko_key(key), who, end)
         return _look_for_gate(transport, who, end, shown)
     except WrongIdentity as error:
-        return SshProbe("wrong identity", str(error), shown)
+        return SshProbe(causes.WRONG_IDENTITY, str(error), shown)
     except KeyRefused as error:
         return SshProbe("wrong key", str(error), shown)
     except RemoteRefused as error:
@@ -335,7 +336,7 @@ def _look_for_gate(transport: paramiko.Transport, who: str, end: float, shown: s
         return SshProbe(
             "gate missing", f"SSH lets this server in at {who}, but not to the gate of BQN", shown
         )
-    return SshProbe("ok", f"SSH works to {who}: right host key, our key is let in", shown)
+    return SshProbe(causes.OK, f"SSH works to {who}: right host key, our key is let in", shown)
 
 
 @contextmanager
@@ -377,23 +378,22 @@ def _handshake(address: str, port: int, who: str, end: float) -> paramiko.Transp
     transport.close()
     sock.close()
     if not answered:
-        raise Unreachable(f"{who} accepts the connection but says nothing", "no answer")
+        raise Unreachable(f"{who} accepts the connection but says nothing", causes.NO_ANSWER)
     if not spoke:
-        raise Unreachable(f"what answers at {who} is not SSH, or hangs up at once", "not SSH")
-    raise Unreachable(f"{who} and this server agree on no encryption ({problem})", "not SSH")
+        raise Unreachable(
+            f"what answers at {who} is not SSH, or hangs up at once", causes.NOT_OUR_PROGRAM
+        )
+    raise Unreachable(
+        f"{who} and this server agree on no encryption ({problem})", causes.NOT_OUR_PROGRAM
+    )
 
 
 def _dial(address: str, port: int, who: str, end: float) -> socket.socket:
     try:
         sock = socket.create_connection((address, port), max(end - monotonic(), 0.1))
-    except socket.gaierror as error:
-        raise Unreachable(f"the name {address} is not found", "name not found") from error
-    except ConnectionRefusedError as error:
-        raise Unreachable(f"nothing listens at {who}", "refused") from error
-    except TimeoutError as error:
-        raise Unreachable(f"{who} does not answer: a firewall drops it?", "filtered") from error
     except OSError as error:
-        raise Unreachable(f"there is no way to {who}: {error.strerror}", "no route") from error
+        cause = causes.cause_of(error)
+        raise Unreachable(f"{who}: {causes.said(cause)}", cause) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKED_MS)
     return sock
@@ -420,9 +420,9 @@ def _log_in(
     try:
         transport.auth_publickey(user, key, event=done)
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise Unreachable(f"the connection to {who} broke", "broken") from error
+        raise Unreachable(f"the connection to {who} broke", causes.NO_ANSWER) from error
     if not done.wait(max(end - monotonic(), 0.0)):
-        raise Unreachable(f"{who} does not answer the login", "no answer")
+        raise Unreachable(f"{who} does not answer the login", causes.NO_ANSWER)
     if transport.is_authenticated():
         return
     if transport.is_active() or isinstance(
@@ -432,7 +432,7 @@ def _log_in(
             f"{who} does not let the SSH key of this server in (account {user}); "
             "its authorized_keys lacks the key, or its sshd does not read that file"
         )
-    raise Unreachable(f"the connection to {who} broke during the login", "broken")
+    raise Unreachable(f"the connection to {who} broke during the login", causes.NO_ANSWER)
 
 
 def _execute(transport: paramiko.Transport, command: str, who: str, end: float) -> paramiko.Channel:
@@ -444,7 +444,7 @@ def _execute(transport: paramiko.Transport, command: str, who: str, end: float) 
         except (paramiko.SSHException, OSError, EOFError) as error:
             if late.is_set() or not transport.is_active():
                 why = "does not start the command" if late.is_set() else "closed the connection"
-                raise Unreachable(f"{who} {why}", "no answer") from error
+                raise Unreachable(f"{who} {why}", causes.NO_ANSWER) from error
             raise RemoteRefused(f"{who} refuses to run the command: {error}") from error
     return channel
 
