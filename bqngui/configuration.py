@@ -25,6 +25,7 @@ from scheduler.views import BlockView, Edited, Overview, Refused, Role
 blueprint = Blueprint("configuration", __name__)
 blueprint.register_blueprint(candidate.blueprint)
 
+PAGE_LINES = 10_000
 EXAMPLE = "profile dpi sw-updates\n signature *.example.com\n"
 
 
@@ -118,13 +119,20 @@ def text() -> ResponseReturnValue:
     overview = desk().overview()
     server = chosen_server(overview)
     revision = revision_asked()
+    lines = desk().saved_text(server.id, revision).splitlines()
+    pages = max(1, -(-len(lines) // PAGE_LINES))
+    page = min(max(1, request.args.get("page", 1, type=int)), pages)
+    start = (page - 1) * PAGE_LINES
     return render_template(
         "configuration/text.html",
         bar=candidate_bar(overview),
         servers=overview.servers,
         server=server,
         revision=revision,
-        lines=desk().saved_text(server.id, revision).splitlines(),
+        lines=list(enumerate(lines[start : start + PAGE_LINES], start + 1)),
+        total=len(lines),
+        page=page,
+        pages=pages,
     )
 
 

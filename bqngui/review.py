@@ -23,6 +23,7 @@ from configrepo.unify import Answer, Edit, RowId, Take
 from scheduler.views import Comparison, FileChange
 
 MAX_DIFFS = 150
+MAX_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,15 @@ class Question:
 
 
 def file_diffs(changes: Sequence[FileChange]) -> tuple[FileDiff, ...]:
-    """A table for each of the first blocks; the others are only named."""
-    return tuple(
-        FileDiff(c, diff_texts(c.before, c.after) if n < MAX_DIFFS else None)
-        for n, c in enumerate(changes)
-    )
+    """A table for each of the first blocks; when a page has enough, the others are only named."""
+    files: list[FileDiff] = []
+    rows = 0
+    for number, change in enumerate(changes):
+        enough = number >= MAX_DIFFS or rows > MAX_ROWS
+        diff = None if enough else diff_texts(change.before, change.after)
+        rows += len(diff.rows) if diff else 0
+        files.append(FileDiff(change, diff))
+    return tuple(files)
 
 
 def row_id(disagreement: Disagreement) -> RowId:

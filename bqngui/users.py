@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
@@ -25,6 +25,7 @@ from scheduler.views import CommitOutcome, Committed, Disagreed, Refused, Role, 
 LONGEST_DAYS = 3650
 USUAL_DAYS = 90
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,48}")
+_DONE, _DONE_KEPT = "users added", 10
 _PORT = re.compile(r":[0-9]+\Z")
 
 blueprint = Blueprint("users", __name__, url_prefix="/users")
@@ -56,6 +57,9 @@ def add() -> ResponseReturnValue:
     """Add a user."""
     form = _form("add")
     role = _role(form.role)
+    if form.request_id in session.get(_DONE, []):
+        flash(f"User {form.name} was already saved; nothing was done twice.", "info")
+        return redirect(url_for(".user", name=form.name), 303)
     complaint = (
         None
         if _NAME.fullmatch(form.name)
@@ -71,6 +75,7 @@ def add() -> ResponseReturnValue:
     outcome = desk().put_user(current_person(), form.name, role, password_hash, form.request_id)
     if (refused := commit_told(outcome)) is not None:
         return _list_page(_with(form, refused)), 409
+    session[_DONE] = [*session.get(_DONE, []), form.request_id][-_DONE_KEPT:]
     return _done(outcome, form.name)
 
 
@@ -192,7 +197,10 @@ def _token_objection(found: UserView, form: UserForm) -> str | None:
     if not _NAME.fullmatch(form.token):
         return "A token's name has 1 to 48 letters, digits, dots, dashes or underscores."
     if form.token in {t.name for t in found.tokens}:
-        return f"{found.name} has a token {form.token} already. Revoke it or take another name."
+        return (
+            f"{found.name} has a token {form.token} already. If its text is lost,"
+            " revoke it and make another."
+        )
     if (
         not form.days.isascii()
         or not form.days.isdigit()

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bqngui.configuration import PAGE_LINES
 from scheduler.views import Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
@@ -116,6 +117,18 @@ def test_the_whole_text_of_any_server_has_numbered_lines(site: Site) -> None:
     assert visitor.get("/configuration/text?server=9").status_code == 404
     assert visitor.get("/configuration/text?server=x").status_code == 404
     assert visitor.get("/configuration/text?revision=HEAD").status_code == 404
+
+
+def test_a_very_long_text_has_pages(site: Site) -> None:
+    ranges = "".join(f" ip-range 10.{n // 250}.{n % 250}.0/24\n" for n in range(PAGE_LINES))
+    text = f"subscriber-group many\n{ranges}"
+    site.desk.edit(ADMINISTRATOR, None, text)
+    site.desk.commit(ADMINISTRATOR, "Many", "many", {})
+    visitor = site.visitor(Role.VIEWER)
+    assert "Lines after" in visitor.get("/configuration/text").text
+    last = visitor.get("/configuration/text?page=99").text
+    assert "Lines before" in last
+    assert f'id="L{PAGE_LINES + 1}"' in last
 
 
 def test_what_is_in_a_block_is_text_and_never_markup(site: Site) -> None:

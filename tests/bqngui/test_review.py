@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bqngui.review import (
     MAX_DIFFS,
+    MAX_ROWS,
     choices_of,
     file_diffs,
     fingerprint,
@@ -55,6 +56,11 @@ def test_each_block_says_whether_it_is_new_removed_or_changed() -> None:
 def test_very_many_blocks_are_named_without_their_lines() -> None:
     files = file_diffs([CHANGE] * (MAX_DIFFS + 5))
     assert [f.diff is None for f in files].count(True) == 5
+
+
+def test_a_page_that_has_enough_rows_names_the_other_blocks_only() -> None:
+    long = replace(CHANGE, before=None, after="x\n" * (MAX_ROWS + 1))
+    assert [f.diff is None for f in file_diffs([CHANGE, long, CHANGE])] == [False, False, True]
 
 
 def test_the_fingerprint_changes_with_what_is_shown() -> None:

@@ -42,6 +42,9 @@ def test_a_user_is_added_with_a_hash_and_never_with_the_password(site: Site) -> 
     fields = {"name": "olga", "role": "operator", "new": GOOD, "again": GOOD, "request_id": "r1"}
     answer = visitor.post("/users/add", fields)
     assert answer.location == "/users/user?name=olga"
+    repeated = visitor.post("/users/add", fields)
+    assert repeated.location == answer.location
+    assert "already saved" in visitor.get(repeated.location).text
     account = site.desk.account("olga")
     assert account is not None
     assert account.role is Role.OPERATOR
