@@ -21,10 +21,10 @@ from configrepo.admission import (
     IncomingFile,
 )
 from configrepo.revision import CommitId
-from configrepo.store.objects import Entry, Objects
+from configrepo.store.objects import Objects
 
 _DEEPEST = 8
-_MOST_STEPS = 400_000
+_MOST_NEW = 400_000
 
 
 def brought_by(
@@ -54,10 +54,10 @@ class _Look:
         self.complete = False
         self._objects = objects
         self._sizes = sizes
-        self._children: dict[str, list[Entry]] = {}
+        self._children: dict[str, frozenset[tuple[str, int, str]]] = {}
         self._counts: dict[tuple[str, int], int] = {}
-        self._seen: set[tuple[str, str]] = set()
-        self._steps = 0
+        self._seen: dict[str, set[tuple[str, int, str]]] = {}
+        self._new = 0
 
     def count(self, tree: str, depth: int) -> int:
         """How many files a tree unfolds to; what lies too deep counts as one."""
@@ -66,37 +66,38 @@ class _Look:
         known = self._counts.get((tree, depth))
         if known is None:
             known = sum(
-                self.count(entry.blob, depth + 1) if entry.mode == DIRECTORY_MODE else 1
-                for entry in self._children_of(tree)
+                self.count(inner, depth + 1) if mode == DIRECTORY_MODE else 1
+                for _, mode, inner in self._children_of(tree)
             )
             self._counts[tree, depth] = known
         return known
 
     def walk(self, commits: Sequence[CommitId]) -> None:
-        """List the files in directories that the commits' parents do not have, oldest first."""
+        """List the files that the commits have and their parents have not, oldest first."""
         new = set(commits)
         for commit in reversed(commits):
             for parent in self._objects.revision(commit).parents:
                 if parent not in new:
                     self._into(self._objects.tree_id(parent), "", 0, listing=False)
             self._into(self._objects.tree_id(commit), "", 0, listing=True)
-        self.complete = self._steps <= _MOST_STEPS
+        self.complete = self._new <= _MOST_NEW
 
     def _into(self, tree: str, prefix: str, depth: int, *, listing: bool) -> None:
-        if (tree, prefix) in self._seen or self._steps > _MOST_STEPS:
-            return
-        self._seen.add((tree, prefix))
-        for entry in self._children_of(tree):
-            self._steps += 1
-            path = prefix + entry.path
-            if entry.mode == DIRECTORY_MODE and depth < _DEEPEST:
-                self._into(entry.blob, f"{path}/", depth + 1, listing=listing)
-            elif listing:
-                size = self._sizes.get(entry.blob, ("", 0))[1]
-                self.files.append(IncomingFile(path, entry.mode, size))
+        seen = self._seen.setdefault(prefix, set())
+        fresh = self._children_of(tree) - seen
+        seen |= fresh
+        for name, mode, inner in fresh:
+            if mode == DIRECTORY_MODE and depth < _DEEPEST:
+                self._into(inner, f"{prefix}{name}/", depth + 1, listing=listing)
+            elif listing and self._new <= _MOST_NEW:
+                self._new += 1
+                size = self._sizes.get(inner, ("", 0))[1]
+                self.files.append(IncomingFile(prefix + name, mode, size))
 
-    def _children_of(self, tree: str) -> list[Entry]:
+    def _children_of(self, tree: str) -> frozenset[tuple[str, int, str]]:
         known = self._children.get(tree)
         if known is None:
-            known = self._children[tree] = self._objects.children(tree)
+            children = self._objects.children(tree)
+            known = frozenset((entry.path, entry.mode, entry.blob) for entry in children)
+            self._children[tree] = known
         return known

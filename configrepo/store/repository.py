@@ -362,9 +362,14 @@ class Store:
         return found
 
     def _take_in(self, pack: IO[bytes], place: Path, tips: Sequence[CommitId]) -> None:
-        git.index_pack(self.path, pack, place)
-        with self.in_quarantine(place) as view:
-            refusal = refusal_of_trees(view.brought_by(tips))
+        try:
+            git.index_pack(self.path, pack, place)
+            with self.in_quarantine(place) as view:
+                refusal = refusal_of_trees(view.brought_by(tips))
+        except DiskFull:
+            raise
+        except (NotFound, StoreError) as error:
+            raise TransferFailed(f"what the other server sent is not whole: {error}") from error
         if refusal is not None:
             raise TransferFailed(f"what the other server sent is not let in: {refusal}")
         # The index last: a pack without it is not seen.

@@ -23,7 +23,7 @@ from dulwich.protocol import Protocol as GitProtocol
 from dulwich.refs import Ref
 
 from configrepo.errors import TransferFailed
-from configrepo.revision import CommitId
+from configrepo.revision import CommitId, is_commit_id
 
 LARGEST_PACK = 64 * 1024 * 1024
 _MOST_WORDS = 64 * 1024
@@ -195,7 +195,7 @@ def _commits(advertised: Mapping[Ref, ObjectID]) -> dict[str, CommitId]:
     return {
         ref.decode(): _text(commit)
         for ref, commit in advertised.items()
-        if ref.startswith(b"refs/") and not ref.endswith(_NOT_A_REF)
+        if ref.startswith(b"refs/") and not ref.endswith(_NOT_A_REF) and is_commit_id(_text(commit))
     }
 
 
