@@ -15,7 +15,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,11 +37,13 @@ def advertisement(path: Path) -> bytes:
     return b"001e# service=git-upload-pack\n0000" + refs
 
 
-def upload_pack(path: Path, request: bytes, silence_s: float = SILENCE_S) -> Iterator[bytes]:
+def upload_pack(
+    path: Path, request: bytes, silence_s: float = SILENCE_S
+) -> Generator[bytes, None, None]:
     """Stream the answer to a POST of `git-upload-pack`.
 
-    Git starts with the first piece that is asked for; close the iterator if the client
-    is gone. Its type is `application/x-git-upload-pack-result`.
+    Git starts with the first piece that is asked for; close the generator if the
+    client is gone. Its type is `application/x-git-upload-pack-result`.
 
     Args:
         path: the repository.
