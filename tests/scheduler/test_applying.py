@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +13,7 @@ from configrepo.errors import StoreError, UnknownKey, UnreadableConfig
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId, RefUpdate
 from scheduler.applying import Applier, ApplyCommands, text_hash
+from tests.support.applying_process import applier, commit_of
 
 ONE, TWO, THREE = (CommitId(letter * 40) for letter in "123")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -310,3 +314,41 @@ def test_a_damaged_record_means_that_everything_is_applied_again(
     make().apply(ONE)
     (tmp_path / "running.json").write_text("{}\n")
     assert make().apply(ONE).result == "applied"
+
+
+def test_a_kill_at_any_write_leaves_a_state_from_which_the_apply_is_finished(
+    tmp_path: Path,
+) -> None:
+    """strace kills the process at the first, second, … fsync until it comes through.
+
+    Each rename stands between two of them, that of the file and that of its directory.
+    """
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    killed = 0
+    while True:
+        state = tmp_path / f"{killed}"
+        state.mkdir()
+        (state / "apply").write_text(f'#!/bin/sh\ncp "$1" {state}/device\n')
+        (state / "apply").chmod(0o755)
+        applier(state).apply(commit_of("one"))
+        done = subprocess.run(
+            [strace, "-f", "-o", "/dev/null", "-etrace=fsync",
+             f"-einject=fsync:signal=SIGKILL:when={killed + 1}",
+             sys.executable, "-m", "tests.support.applying_process", str(state), "two"],
+            cwd=Path(__file__).parents[2], capture_output=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (state / "running.conf").read_text() in ("one", "two")
+        assert (state / "working.conf").read_text() in ("one", "two")
+        again = applier(state)
+        assert again.running().result in ("applied", "applying")
+        running = again.apply(commit_of("two"))
+        assert (running.result, running.commit) == ("applied", commit_of("two"))
+        files = ("running.conf", "working.conf", "device")
+        assert [(state / name).read_text() for name in files] == ["two"] * 3
+        assert (state / "ref").read_text() == commit_of("two")
+        if done.returncode == 0:
+            break
+        killed += 1
+    assert killed >= 8

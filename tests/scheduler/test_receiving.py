@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_one_bad_ref_stops_the_whole_push(pair: tuple[Replica, Replica]) -> None
 @pytest.mark.parametrize(
     "files",
     [
-        {"common/ntp.conf": "ntp\n server \"192.168.56.20\n"},
+        {"common/ntp.conf": 'ntp\n server "192.168.56.20\n'},
         {"common/ntp.conf": "syslog\n"},
         {"etc/passwd": "root\n"},
         {".gitattributes": "* merge=x\n"},
@@ -183,6 +184,21 @@ def test_a_program_that_does_not_run_lets_nothing_in(pair: tuple[Replica, Replic
     assert one.store.ref(CLUSTER) is None
     one.receiver.start()
     assert push_refs(zero, one, {CLUSTER: commit}).done
+
+
+def test_a_program_that_dies_before_it_answers_lets_nothing_in(
+    pair: tuple[Replica, Replica],
+) -> None:
+    zero, one = pair
+    one.receiver.stop()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(one.state / "run" / "receive.sock"))
+        listener.listen()
+        answer = threading.Thread(target=lambda: listener.accept()[0].close())
+        answer.start()
+        assert not push_refs(zero, one, {CLUSTER: zero.commit("192.168.56.20")}).done
+        answer.join(10)
+    assert one.store.ref(CLUSTER) is None
 
 
 def test_a_record_that_cannot_be_written_stops_the_push(pair: tuple[Replica, Replica]) -> None:
