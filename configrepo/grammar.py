@@ -59,7 +59,7 @@ class Maybe:
     def first(self) -> str:
         """The literal word that begins the group."""
         element = self.elements[0]
-        assert isinstance(element, Word)  # noqa: S101 - the table is checked by its test
+        assert isinstance(element, Word)
         return element.text
 
 

@@ -87,7 +87,7 @@ def _indented(value: str) -> str:
     for line in value.splitlines():
         word = line.strip(" \t")
         lines.append(f" {word}" if opened and word else word)
-        opened = opened or not word.startswith("!")
+        opened = opened or not (word == "" or word.startswith("!"))
     return "\n".join(lines) + "\n"
 
 

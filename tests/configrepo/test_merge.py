@@ -24,23 +24,25 @@ def of(text: str | None, path: str = "common/policy/rate/p.conf") -> dict[str, s
 
 
 P = "policy rate p\n"
+ON, OFF = P + " acm on\n", P + " acm off\n"
 PATH = "common/policy/rate/p.conf"
 
 
 @pytest.mark.parametrize(
     ("base", "a", "b", "result", "rows"),
     [
-        (P + " acm on\n", P + " acm on\n", P + " acm off\n", P + " acm off\n", [("acm", "only-b")]),
-        (P + " acm on\n", P + " acm off\n", P + " acm off\n", P + " acm off\n", [("acm", "same-change")]),
-        (P + " acm on\n", P, P + " acm on\n", P, [("acm", "only-a")]),
+        (ON, ON, OFF, OFF, [("acm", "only-b")]),
+        (ON, OFF, OFF, OFF, [("acm", "same-change")]),
+        (ON, P, ON, P, [("acm", "only-a")]),
         (None, None, P + " acm on\n", P + " acm on\n", [(None, "only-b")]),
         (None, P, P, P, [(None, "same-change")]),
-        (None, P + " acm on\n", P + " block\n", P + " acm on\n block\n", [("acm", "only-a"), ("block", "only-b")]),
+        (None, ON, P + " block\n", ON + " block\n", [("acm", "only-a"), ("block", "only-b")]),
         (None, P + " acm on\n", P + " acm on\n", P + " acm on\n", [("acm", "same-change")]),
         (P, None, P, None, [(None, "only-a")]),
         (P, None, None, None, [(None, "same-change")]),
         (P + " odd x\n odd y\n", None, P + " odd y\n odd x\n", None, [(None, "only-a")]),
-        (P, P + " odd x\n", P + " odd y\n", P + " odd x\n odd y\n", [("odd x", "only-a"), ("odd y", "only-b")]),
+        (P, P + " odd x\n", P + " odd y\n", P + " odd x\n odd y\n",
+         [("odd x", "only-a"), ("odd y", "only-b")]),
     ],
 )  # fmt: skip
 def test_one_block_is_settled(
@@ -298,7 +300,8 @@ def test_no_value_is_invented_and_none_is_lost(seed: int) -> None:
     result = values(outcome.files)
     assert result <= values(a) | values(b)
     told: set[tuple[str, str]] = set()
-    for row in (*outcome.settled, *outcome.disagreements):
+    rows: tuple[Row | Disagreement, ...] = (*outcome.settled, *outcome.disagreements)
+    for row in rows:
         for value in (row.a, row.b):
             told |= {(row.path, line) for line in (value or "").split("\n")}
     assert values(a) | values(b) <= result | told

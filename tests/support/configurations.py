@@ -67,12 +67,11 @@ def _words(random: Random, element: Element) -> Iterator[str]:
         case Value():
             yield _word(random, element)
         case Maybe(elements):
-            if random.random() < 0.4:
-                for part in elements:
-                    yield from _words(random, part)
+            parts = elements if random.random() < 0.4 else ()
+            yield from (word for part in parts for word in _words(random, part))
         case Profiles(types):
-            for kind in random.sample(types, random.randint(0, 2)):
-                yield from (kind, random.choice(_NAMES[:3]))
+            kinds = random.sample(types, random.randint(0, 2))
+            yield from (word for kind in kinds for word in (kind, random.choice(_NAMES[:3])))
 
 
 def line(random: Random, pattern: Pattern) -> str:
