@@ -18,7 +18,6 @@ import argparse
 import logging
 import random
 import signal
-import socket
 import sys
 import threading
 import time
@@ -61,16 +60,17 @@ from scheduler.joincode import JoinCode, host_key_digest
 from scheduler.joining import Joining
 from scheduler.membership import Membership, Self
 from scheduler.observing import Observer
-from scheduler.overview import Report, overview_of, report_to_json
+from scheduler.overview import overview_of
 from scheduler.people import People
 from scheduler.reactions import Parts, Reactions, target_of
 from scheduler.receiving import Receiver
 from scheduler.replication import Replicator, Seams
+from scheduler.reporting import Reporting
 from scheduler.roster import Roster
 from scheduler.rpc import RpcServer
 from scheduler.rpc_client import RpcClient, call_join
 from scheduler.running_text import RunningText
-from scheduler.sampling import HostMeter, Meter, Sampler, SimulatedMeter, internet_ports
+from scheduler.sampling import Sampler, meter_of
 from scheduler.settings import load_settings
 from scheduler.settings_table import Settings
 from scheduler.ssh import SshPool
@@ -237,7 +237,21 @@ class Program:
             ),
             now=lambda: datetime.now(UTC),
         )
-        self.sampler = Sampler(self._meter(), time.time)
+        samples = self.settings.samples
+        meter = meter_of(
+            samples.source, samples.access, samples.internet, self.me, lambda: self._newest()[1]
+        )
+        self.sampler = Sampler(meter, time.time)
+        self.reporting = Reporting(
+            self.me,
+            self.name,
+            self.settings.gui.port,
+            self.state,
+            self.roster,
+            self.changes,
+            self.applier,
+            self.sampler,
+        )
         self.replicator = Replicator(
             self.store,
             self.ssh_pool,
@@ -260,7 +274,7 @@ class Program:
             self.submission,
             self.observer,
             control=self._view,
-            own_report=self._report,
+            own_report=self.reporting.report,
             push_errors=self._push_errors,
             alarms=lambda: self.reactions.alarms(),
         )
@@ -318,16 +332,6 @@ class Program:
         head = self.changes.head()
         return head, self.store.files(head)
 
-    def _meter(self) -> Meter:
-        samples = self.settings.samples
-        if samples.source == "simulated":
-            return SimulatedMeter(self.me)
-        if samples.access:
-            return HostMeter(lambda: samples.access, "subscribers")
-        return HostMeter(
-            lambda: samples.internet or internet_ports(self._newest()[1], str(self.me))
-        )
-
     def _myself(self) -> Self:
         def record(address: str, ssh_port: int) -> Member:
             return Member(
@@ -352,25 +356,6 @@ class Program:
 
     def _overview(self) -> Overview:
         return overview_of(self.gathering.facts())
-
-    def _report(self) -> Report:
-        running = self.applier.running()
-        known = self.roster.member(self.me)
-        host = known.address if known else socket.gethostname()
-        return Report(
-            id=self.me,
-            name=self.name,
-            version=RELEASE,
-            gui_url=f"https://{host}:{self.settings.gui.port}/",
-            head=self.changes.head(),
-            running=running.commit,
-            hash=running.hash,
-            result=running.result,
-            sentence=running.sentence,
-            cpu_percent=self.sampler.cpu_percent,
-            simulated=self.sampler.simulated,
-            samples=self.sampler.samples,
-        )
 
     def _push_errors(self) -> dict[ServerId, str]:
         states = self.replicator.states()
@@ -433,11 +418,11 @@ class Program:
             self.identity,
             self.doors.pins,
             routes={
-                "/report": lambda _peer, _body: report_to_json(self._report()),
+                "/report": self.reporting.answer,
                 "/commit": self.submission.receive,
             },
             join_routes={
-                "/probe": lambda _address, _body: self._probe(),
+                "/probe": self.reporting.probe,
                 "/join/knock": lambda _address, body: self.inviting.knock(
                     self.membership.own_record(), body
                 ),
@@ -449,16 +434,6 @@ class Program:
         self.control.on_view = self.reactions.view_changed
         self.control.on_handover = self.reactions.hand_over
         self.control.on_catch_up = self.reactions.catch_up
-
-    def _probe(self) -> dict[str, Any]:
-        record = self.state.record()
-        return {
-            "product": "bqn-cluster-manager",
-            "id": self.me,
-            "version": RELEASE,
-            "cluster": record.cluster_id if self.roster.active() else None,
-            "time": time.time(),
-        }
 
     def _apply(self) -> str:
         self.applier.apply(self.changes.head())

@@ -23,7 +23,6 @@ from configrepo.members import Member
 from configrepo.model import ServerId
 from scheduler.control_view import ControlView, PeerView
 from scheduler.errors import RemoteRefused
-from scheduler.sampling import samples_from_json, samples_to_json
 from scheduler.views import Overview, Sample, ServerView
 
 STALE_S = 10.0
@@ -53,7 +52,10 @@ class Report:
 
 def report_to_json(report: Report) -> dict[str, Any]:
     """A report as it travels."""
-    return {**asdict(report), "samples": samples_to_json(report.samples[-SPARK:])}
+    return {
+        **asdict(report),
+        "samples": [[s.time, s.downlink_kbps, s.uplink_kbps] for s in report.samples[-SPARK:]],
+    }
 
 
 def report_from_json(stored: Mapping[str, Any]) -> Report:
@@ -63,7 +65,10 @@ def report_from_json(stored: Mapping[str, Any]) -> Report:
         RemoteRefused: it has the wrong form.
     """
     try:
-        return Report(**{**stored, "samples": samples_from_json(stored["samples"])})
+        samples = tuple(
+            Sample(float(time), int(down), int(up)) for time, down, up in stored["samples"]
+        )
+        return Report(**{**stored, "samples": samples[-SPARK:]})
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise RemoteRefused(f"the report of a server cannot be read ({error!r})") from error
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from configrepo.model import Files
+from configrepo.model import Files, ServerId
 from scheduler.views import Sample
 
 KEPT = 150
@@ -155,11 +155,16 @@ def read_cpu(stat: str) -> tuple[int, int]:
     return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
-def samples_to_json(samples: Iterable[Sample]) -> list[list[float]]:
-    """Samples as [time, downlink, uplink]."""
-    return [[s.time, s.downlink_kbps, s.uplink_kbps] for s in samples]
-
-
-def samples_from_json(stored: Iterable[list[float]]) -> tuple[Sample, ...]:
-    """The inverse of `samples_to_json`."""
-    return tuple(Sample(float(s[0]), int(s[1]), int(s[2])) for s in stored)[-KEPT:]
+def meter_of(
+    source: str,
+    access: tuple[str, ...],
+    internet: tuple[str, ...],
+    me: ServerId,
+    files: Callable[[], Files],
+) -> Meter:
+    """The meter that the settings ask for; without named ports those of the wires count."""
+    if source == "simulated":
+        return SimulatedMeter(me)
+    if access:
+        return HostMeter(lambda: access, "subscribers")
+    return HostMeter(lambda: internet or internet_ports(files(), str(me)))

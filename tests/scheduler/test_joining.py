@@ -66,7 +66,8 @@ class World:
         self.progressed.release()
         return not self.turn.acquire(timeout=20)
 
-    def call(self, _: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def call(self, code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        assert code.id == 0
         if route == "/join/knock":
             answer = self.inviting.knock(self.zero.record("192.0.2.10"), body)
         else:

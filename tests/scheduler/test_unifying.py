@@ -50,11 +50,8 @@ class Table:
         other = self.servers[number]
         self.zero.vault.keep(self.zero.vault.keyring.merged_with(other.vault.keyring))
         line = line_of(other.me)
-        subprocess.run(
-            ["git", "-C", self.zero.store.path, "-c", "protocol.file.allow=always", "fetch"]
-            + ["-q", str(other.store.path), line],
-            check=True,
-        )
+        git = ["git", "-C", str(self.zero.store.path), "-c", "protocol.file.allow=always"]
+        subprocess.run([*git, "fetch", "-q", str(other.store.path), line], check=True)
         head = other.store.ref(line)
         assert head is not None
         self.zero.store.move((RefUpdate(line, None, head),), "test")
