@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from configrepo.model import ServerId
 from scheduler import causes, tls
-from scheduler.control_session import NoSession, PeerAddress, Session, answer, dial
+from scheduler.control_session import NoSession, PeerAddress, Session, answer, dial, refuse
 from scheduler.election_values import Beacon
 from scheduler.messages import Bye, HandNo, HandOk, HandReq, Hello, Message, Ping, Pong
 from scheduler.presets import Timing
@@ -106,6 +106,7 @@ class ControlPort:
         self._changed: dict[ServerId, asyncio.Event] = {}
         self._unknown: Counter[str] = Counter()
         self._buckets = TokenBuckets(rate_per_s=20.0, burst=40)
+        self._alone_context = tls.join_server_context(pem)
         self._server_context = tls.server_context(pem, ())
         self._client_context = tls.client_context(pem, ())
 
@@ -238,7 +239,8 @@ class ControlPort:
 
     async def _answer(self, connection: socket.socket) -> Session:
         if self._hello is None:
-            connection.close()
+            # Without pins nobody can prove anything; the caller at least learns who is here.
+            await refuse(connection, self._alone_context, "alone")
             raise NoSession(causes.NOT_A_MEMBER)
         return await answer(
             connection, self._server_context, self._hello, self._members, self._now()

@@ -123,6 +123,7 @@ class ControlRoom:
         self._listener: socket.socket | None = None
         self._members: dict[str, Any] = {"t": "members", "cluster": None, "members": []}
         self._heads: dict[str, Any] = {"t": "heads", "cluster": None, "terms": ""}
+        self._port = settings.port
         self._failure = ""
         self._threads: list[threading.Thread] = []
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="control-room")
@@ -143,10 +144,7 @@ class ControlRoom:
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        if self._listener is None:
-            return self.settings.port
-        number: int = self._listener.getsockname()[1]
-        return number
+        return self._port
 
     def start(self) -> None:
         """Open the port and start the control process.
@@ -155,6 +153,7 @@ class ControlRoom:
             PortInUse: another program has the port.
         """
         self._listener = _listen(self.settings.address, self.settings.port)
+        self._port = self._listener.getsockname()[1]
         for work in (self._supervise, self._beat):
             thread = threading.Thread(target=work, name=f"control{work.__name__}", daemon=True)
             thread.start()

@@ -261,6 +261,20 @@ async def answer(
     return Session(stream, ours, theirs, initiator=theirs.id, now=now)
 
 
+async def refuse(connection: socket.socket, context: ssl.SSLContext, code: str) -> None:
+    """Tell an accepted connection that no session is possible, and close it."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    with contextlib.suppress(OSError):
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, connection, ssl=context, ssl_handshake_timeout=_HELLO_S
+        )
+        stream = _Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+        stream.send(Err(code))
+        stream.close()
+
+
 def _admit(
     stream: _Stream, ours: Hello, theirs: Hello, members: dict[ServerId, PeerAddress]
 ) -> None:
@@ -295,6 +309,7 @@ async def _greeting(stream: _Stream) -> Hello:
 
 
 _REFUSALS = {
+    "alone": causes.NOT_A_MEMBER,
     "removed": causes.NOT_A_MEMBER,
     "wrong-identity": causes.NOT_A_MEMBER,
     "other-cluster": causes.OTHER_CLUSTER,
