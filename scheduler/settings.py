@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -139,6 +140,13 @@ def _text(value: object, _rule: Rule, _folder: Path) -> str:
     return value.strip()
 
 
+def _name(value: object, _rule: Rule, _folder: Path) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,48}", value):
+        wanted = "must be 1 to 48 letters, digits, dots, dashes or underscores in quotes"
+        raise _WrongValue(f"{wanted}, not {_shown(value)}")
+    return value
+
+
 def _address(value: object, _rule: Rule, _folder: Path) -> str:
     try:
         return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
@@ -197,6 +205,7 @@ def _command(value: object, _rule: Rule, _folder: Path) -> tuple[str, ...]:
 
 _READERS: dict[Kind, Reader] = {
     Kind.TEXT: _text,
+    Kind.NAME: _name,
     Kind.ADDRESS: _address,
     Kind.PORT: _number,
     Kind.COUNT: _number,

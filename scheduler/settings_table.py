@@ -25,6 +25,7 @@ class Kind(StrEnum):
     """What a value must look like; the text is how docs/settings.md calls it."""
 
     TEXT = "text"
+    NAME = "name without blanks"
     ADDRESS = "IP address"
     PORT = "port"
     COUNT = "whole number"
@@ -85,9 +86,9 @@ class ServerSection:
     name: str | None = _key(
         None,
         Rule(
-            Kind.TEXT,
-            "Name of this server on the pages.",
-            unset="the name given to `app.py init`, else `BQN <id>`",
+            Kind.NAME,
+            "Name of this server on the pages and in the cluster's list of servers.",
+            unset="the name given to `app.py init`",
         ),
     )
 

@@ -68,8 +68,8 @@ def _knocking(tour: Tour, joiner: int) -> Page | None:
     if page.has_form("/cluster/accept"):
         return page
     told = tour.at(joiner).get("/cluster/add")
-    failed = [e.text for e in told.tree.find_all("h2", id="progress-title")]
-    expect("Joining failed" not in failed, f"BQN {joiner} says: {told.text[-600:]}")
+    for section in told.tree.find_all("section", aria_labelledby="progress-title"):
+        expect("Joining failed" not in section.text, f"BQN {joiner} says: {section.text}")
     return None
 
 

@@ -20,6 +20,7 @@ MINIMAL = '[server]\nstate = "state"\n'
 
 TYPES: dict[Kind, tuple[object, ...]] = {
     Kind.TEXT: (str | None,),
+    Kind.NAME: (str | None,),
     Kind.ADDRESS: (str,),
     Kind.PORT: (int, int | None),
     Kind.COUNT: (int,),
@@ -57,7 +58,7 @@ def test_every_key_is_read() -> None:
         """
         [server]
         state = "/var/lib/bqn"
-        name = "North POP"
+        name = "north-pop"
         [gui]
         address = "::1"
         port = 8440
@@ -86,7 +87,7 @@ def test_every_key_is_read() -> None:
         """,
         FOLDER,
     )
-    assert settings.server.name == "North POP"
+    assert settings.server.name == "north-pop"
     assert settings.gui.certificate == Path("/etc/bqn/gui.pem")
     assert settings.gui.trusted_hosts == ("bqn0.example.net",)
     assert settings.control.preset == "wan"
@@ -209,6 +210,13 @@ def test_values_that_contradict_each_other_are_refused(text: str, problem: str) 
 )
 def test_a_wrong_value_is_named_with_what_is_wanted(text: str, problem: str) -> None:
     assert problems_of(MINIMAL + text) == (problem,)
+
+
+def test_a_name_with_blanks_is_refused() -> None:
+    assert problems_of('[server]\nstate = "s"\nname = "North POP"') == (
+        "[server] name must be 1 to 48 letters, digits, dots, dashes or underscores in quotes, "
+        'not "North POP"',
+    )
 
 
 def test_a_section_that_is_a_value_is_refused() -> None:
