@@ -15,6 +15,7 @@ from bqngui import candidate
 from bqngui.authorization import needs
 from bqngui.block_tree import Filter, block_tree, server_title
 from bqngui.candidate import candidate_bar
+from bqngui.language_help import help_for
 from bqngui.login import current_person
 from bqngui.problem_list import ShownProblem, shown_problems
 from bqngui.server_choice import chosen_server, revision_asked
@@ -26,7 +27,6 @@ blueprint = Blueprint("configuration", __name__)
 blueprint.register_blueprint(candidate.blueprint)
 
 PAGE_LINES = 10_000
-EXAMPLE = "profile dpi sw-updates\n signature *.example.com\n"
 
 
 @blueprint.get("/configuration")
@@ -184,5 +184,5 @@ def _editor(
         refusal=refusal,
         problems=problems or [],
         marked=frozenset(p.problem.line for p in problems or []),
-        example=EXAMPLE,
+        kinds=help_for(typed.partition("\n")[0] if found else ""),
     )
