@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from configrepo.errors import NotFound, UnreadableConfig
 from configrepo.layout import (
     document_of,
+    file_text,
     files_of,
     holds_many,
     parse_block_file,
@@ -302,7 +303,7 @@ def _appended(present: str | None, added: str) -> str:
     # Wires and routes share one file: a new line joins those that are there.
     if present is None:
         return added
-    return canonical_text(read(present + added).document)
+    return file_text(read(present + added).document.blocks)
 
 
 def _told(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
