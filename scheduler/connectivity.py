@@ -1,0 +1,194 @@
+"""Whether this server reaches another one: the control port and SSH, each with the cause.
+
+A check of the control port is a whole conversation (TCP, TLS, the probe of the join
+lane), because a port that accepts may belong to something else: a forwarding to the
+wrong server, another cluster, another program. Each result names the cause in a word,
+says it in a sentence, and tells what to do with the rule to add.
+
+Edge: sockets.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from configrepo.model import ServerId
+from scheduler import causes
+from scheduler.errors import RemoteRefused, SchedulerError, Unreachable, WrongIdentity
+from scheduler.rpc_client import call_join
+from scheduler.ssh import probe_ssh
+from scheduler.views import Reach
+
+CONTROL = "control port"
+SSH = "SSH"
+PRODUCT = "bqn-cluster-manager"
+
+# A clock that is wrong harms nothing, but logs of two servers are hard to read together.
+_CLOCK_OFF_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known already of the server that should answer; None where nothing is.
+
+    `fingerprint` is the SHA-256 of its certificate in hexadecimal. `cluster` is the
+    cluster that it may belong to; a server that belongs to none is always right.
+    """
+
+    id: ServerId | None = None
+    fingerprint: str | None = None
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in over SSH: this server's key, the account, the pinned host key."""
+
+    key: Ed25519PrivateKey
+    user: str
+    host_key: str
+
+
+def check_tcp(
+    source: str, target: str, address: str, port: int, what: str = CONTROL, timeout_s: float = 3.0
+) -> Reach:
+    """Whether a TCP connection can be opened."""
+    place = _Place(source, target, what, address, port)
+    try:
+        socket.create_connection((address, port), timeout_s).close()
+    except (OSError, UnicodeError) as error:
+        return place.failed(causes.cause_of(error))
+    return place.reached(f"{target} accepts connections on TCP {port}")
+
+
+def check_control(
+    source: str,
+    target: str,
+    address: str,
+    port: int,
+    expected: Expected | None = None,
+    timeout_s: float = 5.0,
+) -> Reach:
+    """Whether the right server answers on its control port.
+
+    Args:
+        source: the name of this server, for the sentence.
+        target: the name of the other one.
+        address: where it should be.
+        port: its control port.
+        expected: what is known of it already.
+        timeout_s: for all of it.
+    """
+    place = _Place(source, target, CONTROL, address, port)
+    expected = expected or Expected()
+    try:
+        answer, _ = call_join(address, port, expected.fingerprint, "/probe", {}, timeout_s)
+    except WrongIdentity:
+        return place.failed(causes.WRONG_IDENTITY)
+    except Unreachable as error:
+        return place.failed(error.cause)
+    except RemoteRefused as error:
+        return place.failed(causes.NO_ANSWER, str(error))
+    except SchedulerError:
+        return place.failed(causes.NOT_OUR_PROGRAM)
+    return _judge(place, expected, answer)
+
+
+def check_ssh(
+    source: str,
+    target: str,
+    address: str,
+    port: int,
+    login: Login | None = None,
+    timeout_s: float = 5.0,
+) -> Reach:
+    """Whether SSH answers, and with a login also that it is ours and its gate is there."""
+    place = _Place(source, target, SSH, address, port)
+    # Without a pinned host key nothing is sent, so any key does.
+    key = Ed25519PrivateKey.generate() if login is None else login.key
+    user, host_key = ("bqn", None) if login is None else (login.user, login.host_key)
+    found = probe_ssh(address, port, key, user, host_key, timeout_s)
+    if found.cause == causes.OK:
+        return place.reached(f"{target} answers over SSH on TCP {port}")
+    return place.failed(found.cause, found.sentence if found.cause in _SSH_ONLY else "")
+
+
+_SSH_ONLY = {"wrong key", "gate missing"}
+_SSH_ADVICE = {
+    "wrong key": (
+        "The account at {address} does not know this server's key: check that sshd there reads "
+        "the authorized_keys file of the settings, and that the servers were added to each other"
+    ),
+    "gate missing": (
+        "The key is accepted at {address}, but its program does not answer behind it: check that "
+        "the program runs there and that authorized_keys names its installed release"
+    ),
+    causes.WRONG_IDENTITY: (
+        "The host key at {address} is not the pinned one. If it was reinstalled, remove it from "
+        "the cluster and add it again; if not, TCP {port} leads to another machine"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is checked, and how a result about it is said."""
+
+    source: str
+    target: str
+    what: str
+    address: str
+    port: int
+
+    def reached(self, sentence: str) -> Reach:
+        return self._reach(causes.OK, f"{self.source}: {sentence}.", "")
+
+    def failed(self, cause: str, detail: str = "") -> Reach:
+        reason = detail or causes.said(cause)
+        sentence = (
+            f"{self.source} does not reach {self.target} on its {self.what} "
+            f"({self.address}, TCP {self.port}): {reason}."
+        )
+        advice = causes.advice(cause, self.address, self.port, self.what)
+        if self.what == SSH and cause in _SSH_ADVICE:
+            advice = _SSH_ADVICE[cause].format(address=self.address, port=self.port)
+        return self._reach(cause, sentence, advice)
+
+    def _reach(self, cause: str, sentence: str, advice: str) -> Reach:
+        return Reach(
+            source=self.source,
+            target=self.target,
+            what=self.what,
+            address=self.address,
+            port=self.port,
+            ok=cause == causes.OK,
+            cause=cause,
+            sentence=sentence,
+            advice=advice,
+        )
+
+
+def _judge(place: _Place, expected: Expected, answer: dict[str, Any]) -> Reach:
+    """Whether whoever answered the probe is who should answer."""
+    if answer.get("product") != PRODUCT:
+        return place.failed(causes.NOT_OUR_PROGRAM)
+    if expected.id is not None and answer.get("id") != expected.id:
+        detail = f"BQN {answer.get('id')} answers there, not BQN {expected.id}"
+        return place.failed(causes.OTHER_SERVER, detail)
+    cluster = answer.get("cluster")
+    if expected.cluster is not None and cluster not in (None, expected.cluster):
+        return place.failed(causes.OTHER_CLUSTER)
+    said = f"{place.target} answers on its control port, release {answer.get('version', '?')}"
+    return place.reached(said + _clock_note(answer.get("time")))
+
+
+def _clock_note(theirs: object) -> str:
+    if not isinstance(theirs, int | float) or abs(theirs - time.time()) < _CLOCK_OFF_S:
+        return ""
+    minutes = abs(theirs - time.time()) / 60
+    return f"; its clock differs by {minutes:.0f} min (harmless, but check NTP)"
