@@ -36,6 +36,7 @@ from configrepo.writer import block_text, canonical_text
 SIGNERS_FILE = "cluster/allowed_signers"
 
 _COMMENTS_OPENER = "comments"
+_REMEMBERED = 16 * 1024  # texts up to this length are read once; larger ones are rare
 
 
 # --- paths --------------------------------------------------------------------------
@@ -203,10 +204,14 @@ def parse_block_file(path: str, text: str) -> tuple[Block, ...]:
     Raises:
         UnreadableConfig: if it cannot be read, or holds a block of another file.
     """
-    return _parsed(path, text)
+    return _remembered(path, text) if len(text) <= _REMEMBERED else _parsed(path, text)
 
 
 @lru_cache(maxsize=32768)
+def _remembered(path: str, text: str) -> tuple[Block, ...]:
+    return _parsed(path, text)
+
+
 def _parsed(path: str, text: str) -> tuple[Block, ...]:
     try:
         document = read(text, members=path.startswith("cluster/")).document

@@ -204,7 +204,8 @@ class _Work:
         winner = b if opener == b.text else a
         children, orphans = self._children(place, x, a, b)
         remarks = merge_comments(_remarks(x), a.comments, b.comments)
-        comments = (*remarks, *(line for line in orphans if line not in remarks))
+        known = set(remarks)
+        comments = (*remarks, *(line for line in orphans if line not in known))
         return replace(winner, children=children, comments=comments)
 
     def _children(
@@ -221,7 +222,8 @@ class _Work:
             if child is not None:
                 kept.append(replace(child, comments=comments))
             else:
-                orphans += [c for c in comments if c not in _remarks(three[0])]
+                known = set(_remarks(three[0]))
+                orphans += [line for line in comments if line not in known]
         return tuple(sorted(kept, key=lambda child: child.order)), orphans
 
     def _merge_child(

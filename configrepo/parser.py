@@ -20,11 +20,14 @@ from configrepo.errors import UnreadableConfig
 from configrepo.grammar import BlockRow, ChildRow, Many, Matched, match_line
 from configrepo.model import Block, Child, Document, Loaded, Problem, Severity, arranged
 from configrepo.schema import block_row, child_row
+from configrepo.values import shortened
 from configrepo.words import BadWord, columns, control_character, join, split
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_BLOCKS = 20_000
+MAX_LINE = 1024 * 1024
 MAX_ERRORS = 10_000
+MAX_WARNINGS = 10_000
 
 
 def read(data: str | bytes, members: bool = False) -> Loaded:
@@ -72,6 +75,7 @@ class _Draft:
     block: Block | None
     children: dict[str, Child] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
+    more_comments: dict[str, list[str]] = field(default_factory=dict)
 
 
 class _Reader:
@@ -79,7 +83,8 @@ class _Reader:
 
     def __init__(self, members: bool) -> None:
         self.problems: list[Problem] = []
-        self.errors = 0
+        self._errors = 0
+        self._warnings = 0
         self._members = members
         self._header: tuple[str, ...] = ()
         self._pending: list[str] = []
@@ -100,12 +105,19 @@ class _Reader:
         if not content or content[0] == "!":
             self._take_comment(content[1:])
             return
+        self._take_command(number, line, self._split(number, line), line[0] in " \t")
+
+    def _split(self, number: int, line: str) -> tuple[str, ...]:
+        """The words of a command; none if it cannot be taken apart."""
+        if len(line) > MAX_LINE:
+            found = f"found more than {MAX_LINE} characters in a line, expected a shorter one"
+            self._error(number, MAX_LINE, found)
+            return ()
         try:
-            words = split(line)
+            return split(line)
         except BadWord as error:
             self._error(number, error.column, error.reason)
-            words = ()
-        self._take_command(number, line, words, indented=line[0] in " \t")
+            return ()
 
     def document(self) -> Document:
         """What was read, without the lines that are errors."""
@@ -222,8 +234,8 @@ class _Reader:
         if first.text == child.text:
             message = f"this line was given before, on line {first.line}; it was dropped"
             self._warn(child.line, _indent(child.source), message)
-            kept = replace(first, comments=first.comments + child.comments)
-            draft.children[child.key] = kept
+            if child.comments:
+                draft.more_comments.setdefault(child.key, []).extend(child.comments)
         else:
             message = f"`{child.key}` was given another value on line {first.line}; keep one"
             self._error(child.line, _indent(child.source), message)
@@ -242,19 +254,22 @@ class _Reader:
             column, what = len(line.rstrip(" \t")), "the end of the line"
         else:
             column = places[found.at]
-            what = "another word" if pattern.secret else f"`{_short(words[found.at])}`"
+            what = "another word" if pattern.secret else f"`{shortened(words[found.at])}`"
         self._error(number, column, f"found {what}, expected {found.expected}")
         return None
 
     def _error(self, line: int, column: int, message: str) -> None:
         self.problems.append(Problem(Severity.ERROR, line, column + 1, message))
-        self.errors += 1
-        if self.errors >= MAX_ERRORS:
+        self._errors += 1
+        if self._errors >= MAX_ERRORS:
             message = f"found {MAX_ERRORS} errors; what follows was not read"
             self.problems.append(Problem(Severity.ERROR, line, column + 1, message))
             raise _TooMuch
 
     def _warn(self, line: int, column: int, message: str) -> None:
+        self._warnings += 1
+        if self._warnings > MAX_WARNINGS:
+            return
         self.problems.append(Problem(Severity.WARNING, line, column + 1, message))
 
 
@@ -272,6 +287,9 @@ def _not_text(code: int) -> str:
 def _finished(draft: _Draft) -> Block | None:
     if draft.block is None:
         return None
+    for key, more in draft.more_comments.items():
+        child = draft.children[key]
+        draft.children[key] = replace(child, comments=(*child.comments, *more))
     children = tuple(sorted(draft.children.values(), key=lambda child: child.order))
     return replace(draft.block, children=children, comments=tuple(draft.comments))
 
@@ -284,13 +302,9 @@ def _key(row: ChildRow | None, marked: tuple[str, ...], text: str) -> str:
 
 def _called(block: Block) -> str:
     if block.row is None:
-        return f"`{_short(block.words[0])} …`"
+        return f"`{shortened(block.words[0])} …`"
     return f"`{join((*block.row.opener.literal, *block.names))}`"
 
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" \t"))
-
-
-def _short(word: str) -> str:
-    return word if len(word) <= 60 else f"{word[:57]}…"

@@ -52,6 +52,11 @@ class ValueKind:
     secret: bool = False
 
 
+def shortened(word: str) -> str:
+    """A word as a message quotes it."""
+    return word if len(word) <= 60 else f"{word[:57]}…"
+
+
 def _any(word: str) -> str | None:
     return word
 
@@ -121,7 +126,7 @@ def _address(word: str) -> str | None:
 def _address_wrong(word: str) -> str | None:
     if spell_address(word) is not None:
         return None
-    return f"{word} is not an IP address; write it like 192.0.2.1 or 2001:db8::1"
+    return f"{shortened(word)} is not an IP address; write it like 192.0.2.1 or 2001:db8::1"
 
 
 def _prefix(word: str) -> str | None:
@@ -131,7 +136,8 @@ def _prefix(word: str) -> str | None:
 def _prefix_wrong(word: str) -> str | None:
     if spell_prefix(word) is not None:
         return None
-    return f"{word} is not a prefix; write ADDRESS/LENGTH, like 192.0.2.0/24 or 2001:db8::/32"
+    found = shortened(word)
+    return f"{found} is not a prefix; write ADDRESS/LENGTH, like 192.0.2.0/24 or 2001:db8::/32"
 
 
 def _hours(word: str) -> str | None:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from configrepo.errors import UnreadableConfig
 from configrepo.model import Problem, Severity
-from configrepo.parser import MAX_BLOCKS, MAX_BYTES, read, read_partly
+from configrepo.parser import MAX_BLOCKS, MAX_BYTES, MAX_LINE, read, read_partly
 from configrepo.writer import canonical_text
 from tests.support.configurations import configuration
 
@@ -151,6 +151,19 @@ def test_limits_are_told() -> None:
     assert len(read(fine).document.blocks) == MAX_BLOCKS
     (problem,) = problems_of(fine + "ntp\n")
     assert problem.line == MAX_BLOCKS + 1
+
+
+def test_very_long_lines_are_refused_and_comments_may_be_long() -> None:
+    assert "shorter" in problems_of("odd " + "x " * MAX_LINE)[0].message
+    assert read("!" + "x" * (MAX_BYTES - 1)).problems == ()
+    long = problems_of("hostname " + "x" * 1000)[0].message
+    assert len(long) < 200
+
+
+def test_a_flood_of_repeated_lines_is_read_in_one_pass() -> None:
+    loaded = read("ntp\n" + " ! why\n server 192.0.2.1\n" * 50_000)
+    assert len(loaded.problems) < 20_000
+    assert len(loaded.document.blocks[0].children[0].comments) == 50_000
 
 
 def test_a_flood_of_errors_ends_the_reading() -> None:
