@@ -90,17 +90,24 @@ def write_before_barrier(path: Path, data: bytes, mode: int, prefix: str) -> Non
             raise
 
 
+def remove_stale_locks(repository: Path) -> tuple[str, ...]:
+    """Remove locks of killed processes; returns what was removed, relative to the repository."""
+    removed = []
+    for place, pattern in (("", "*.lock"), ("refs", "**/*.lock"), ("objects/info", "*.lock")):
+        for lock in (repository / place).glob(pattern):
+            if _older_than(lock, LOCK_AGE_S):
+                lock.unlink(missing_ok=True)
+                removed.append(str(lock.relative_to(repository)))
+    return tuple(removed)
+
+
 def recover(repository: Path) -> tuple[str, ...]:
     """Remove what killed processes left in a repository; safe at any time, any number of times.
 
     Returns:
         What was removed, relative to the repository.
     """
-    removed = []
-    for lock in repository.rglob("*.lock"):
-        if _older_than(lock, LOCK_AGE_S):
-            lock.unlink(missing_ok=True)
-            removed.append(str(lock.relative_to(repository)))
+    removed = [*remove_stale_locks(repository)]
     for pattern in ("tmp_objdir-*", "tmp_obj_*", "*/tmp_obj_*", "pack/tmp_*", "pack/*.temp"):
         for leftover in (repository / "objects").glob(pattern):
             if _older_than(leftover, LEFTOVER_AGE_S):

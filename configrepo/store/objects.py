@@ -10,7 +10,6 @@ Edge: the repository on disk.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from configrepo.sshsig import Signer, sign_commit, signed_by
 
 DIRECTORY = 0o040000
 FILE = 0o100644
-_CACHED_TREES = 16
+_CACHED_TREES = 8
 _CACHED_BLOBS = 50_000
 _CACHED_COMMITS = 4_096
 _PACK_ABOVE = 200
@@ -79,7 +78,8 @@ class Objects:
         if quarantine is not None:
             self._incoming = DiskObjectStore(str(quarantine))
             self._store = OverlayObjectStore([self._incoming, self._repo.object_store])
-        self._trees: OrderedDict[bytes, Mapping[str, Entry]] = OrderedDict()
+        self._entries = lru_cache(_CACHED_TREES)(self._read_entries)
+        self._files = lru_cache(_CACHED_TREES)(self._read_files)
         self.text = lru_cache(_CACHED_BLOBS)(self._text)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
 
@@ -124,15 +124,16 @@ class Objects:
     def entries(self, commit: CommitId) -> Mapping[str, Entry]:
         """The files of a commit's tree by path, without their texts."""
         with self._lock:
-            tree = self._commit(commit).tree
-            known = self._trees.get(tree)
-            if known is None:
-                known = {entry.path: entry for entry in self._walk(tree, "")}
-                self._trees[tree] = known
-                if len(self._trees) > _CACHED_TREES:
-                    self._trees.popitem(last=False)
-            self._trees.move_to_end(tree)
-            return known
+            return self._entries(self._commit(commit).tree)
+
+    def files(self, commit: CommitId) -> Mapping[str, str]:
+        """The texts of a commit's tree by path.
+
+        Raises:
+            StoreError: a file is not UTF-8.
+        """
+        with self._lock:
+            return self._files(self._commit(commit).tree)
 
     def tree_id(self, commit: CommitId) -> str:
         """The id of a commit's tree."""
@@ -196,6 +197,12 @@ class Objects:
             raise NotFound(f"{commit} is not a commit")
         return found
 
+    def _read_entries(self, tree: bytes) -> Mapping[str, Entry]:
+        return {entry.path: entry for entry in self._walk(tree, "")}
+
+    def _read_files(self, tree: bytes) -> Mapping[str, str]:
+        return {path: self.text(entry.blob) for path, entry in self._entries(tree).items()}
+
     def _walk(self, tree: bytes, prefix: str) -> Iterator[Entry]:
         for item in self.children(tree.decode("ascii")):
             if item.mode == DIRECTORY:
@@ -225,7 +232,12 @@ class Objects:
         return CommitId(commit.id.decode("ascii"))
 
     def _compose(self, draft: Draft) -> tuple[Commit, list[ShaFile]]:
-        known = {e.blob for one in draft.parents for e in self.entries(one).values()}
+        same = {}
+        for parent in draft.parents:
+            entries = self.entries(parent)
+            for path, text in self.files(parent).items():
+                if draft.files.get(path) == text:
+                    same[path] = entries[path].blob
         commit = Commit()
         commit.parents = [ObjectID(parent.encode("ascii")) for parent in draft.parents]
         commit.author = draft.author.ident().encode()
@@ -233,7 +245,7 @@ class Objects:
         commit.author_time = commit.commit_time = draft.time
         commit.author_timezone = commit.commit_timezone = 0
         commit.message = draft.message.encode()
-        commit.tree, objects = _tree_of(draft.files, known)
+        commit.tree, objects = _tree_of(draft.files, same)
         return commit, objects
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
@@ -272,8 +284,8 @@ def _split_ident(ident: bytes) -> tuple[str, str]:
     return name, rest.removesuffix(">")
 
 
-def _tree_of(files: Files, known: set[str]) -> tuple[ObjectID, list[ShaFile]]:
-    """The id of the tree of `files`, and its objects, blobs in `known` left out."""
+def _tree_of(files: Files, same: Mapping[str, str]) -> tuple[ObjectID, list[ShaFile]]:
+    """The id of the tree of `files`, and its objects; `same` names blobs that are stored."""
     root: dict[str, object] = {}
     objects: list[ShaFile] = []
     for path, text in files.items():
@@ -284,10 +296,12 @@ def _tree_of(files: Files, known: set[str]) -> tuple[ObjectID, list[ShaFile]]:
             if not isinstance(inner, dict):
                 raise ValueError(f"{path}: {part} is a file")
             folder = inner
-        blob = Blob.from_string(text.encode("utf-8"))
-        if blob.id.decode("ascii") not in known:
+        if path in same:
+            folder[name] = same[path].encode("ascii")
+        else:
+            blob = Blob.from_string(text.encode("utf-8"))
             objects.append(blob)
-        folder[name] = blob.id
+            folder[name] = blob.id
     return _write_tree(root, objects), objects
 
 

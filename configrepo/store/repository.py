@@ -171,7 +171,7 @@ class Store:
         except StoreError as error:
             self._explain(updates, error)
             # What is left is a lock: try once more without those that nobody holds.
-            durable.recover(self.path)
+            durable.remove_stale_locks(self.path)
             git.update_refs(self.path, updates, reason)
         durable.barrier(self.path)
 
@@ -200,8 +200,7 @@ class Store:
             NotFound: there is no such commit.
             StoreError: a file is not UTF-8 (nothing that was let in is).
         """
-        text = self.objects.text
-        return {path: text(entry.blob) for path, entry in self.objects.entries(commit).items()}
+        return dict(self.objects.files(commit))
 
     def entries(self, commit: CommitId) -> Mapping[str, Entry]:
         """The files of a commit's tree without their texts."""
