@@ -108,7 +108,7 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     errors.register(app)
     authorization.verify_every_view_is_marked(app)
 
-    endpoints = frozenset(app.view_functions)
+    pages = authorization.roles(app)
     own_certificate = settings.certificate is not None
 
     @app.after_request
@@ -119,7 +119,7 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     def layout() -> dict[str, object]:
         person = g.get("person")
         overview = desk.overview() if person is not None else None
-        menu = menu_for(person.role, endpoints) if person is not None else ()
+        menu = menu_for(person.role, pages) if person is not None else ()
         return {
             "person": person,
             "overview": overview,

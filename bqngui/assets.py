@@ -18,7 +18,7 @@ import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Blueprint, Flask, abort, make_response, url_for
+from flask import Blueprint, Flask, abort, make_response
 from werkzeug.wrappers import Response
 
 from bqngui.authorization import public
@@ -111,7 +111,7 @@ def register(app: Flask) -> None:
     def asset(name: str) -> str:
         if name not in assets:
             raise AssetMissing(f"a template asks for {name}, which is not among the assets")
-        return url_for("assets.send", release_asked=release, name=name)
+        return f"/assets/{release}/{name}"
 
     app.register_blueprint(blueprint)
     app.jinja_env.globals["asset"] = asset

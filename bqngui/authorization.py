@@ -63,7 +63,7 @@ def may(role: str) -> bool:
 
 def check() -> Response | None:
     """Before each request: let it through, send it to the login, or refuse it."""
-    role = needed_role(request.endpoint)
+    role = needed_role(current_app, request.endpoint)
     if role is None:
         return None
     person: Person | None = g.get("person")
@@ -80,11 +80,17 @@ def check() -> Response | None:
     return None
 
 
-def needed_role(endpoint: str | None) -> Role | None:
+def needed_role(app: Flask, endpoint: str | None) -> Role | None:
     """The role that an endpoint needs; None for a public one and for an unknown address."""
-    view = current_app.view_functions.get(endpoint or "")
+    view = app.view_functions.get(endpoint or "")
     role: Role | None = getattr(view, "needed_role", None)
     return role
+
+
+def roles(app: Flask) -> dict[str, Role]:
+    """The role that each endpoint needs; public ones are left out."""
+    found = {name: needed_role(app, name) for name in app.view_functions}
+    return {name: role for name, role in found.items() if role is not None}
 
 
 def wants_page() -> bool:

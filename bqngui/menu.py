@@ -5,6 +5,7 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scheduler.views import Role
@@ -17,7 +18,6 @@ class Entry:
     title: str
     endpoint: str
     icon: str
-    needs: Role = Role.VIEWER
 
     @property
     def section(self) -> str:
@@ -46,17 +46,22 @@ MENU: tuple[Entry | Group, ...] = (
             Entry("Unify", "unify.show", "bi-union"),
             Entry("Backup", "backup.show", "bi-save"),
             Entry("Users and tokens", "users.show", "bi-people"),
-            Entry("Audit log", "audit.show", "bi-journal-text", Role.ADMINISTRATOR),
+            Entry("Audit log", "audit.show", "bi-journal-text"),
         ),
     ),
 )
 
 
-def menu_for(role: Role, existing: frozenset[str]) -> tuple[Entry | Group, ...]:
-    """The menu of a person: entries whose page exists and that the role may open."""
+def menu_for(role: Role, pages: Mapping[str, Role]) -> tuple[Entry | Group, ...]:
+    """The menu of a person: entries whose page exists and that the role may open.
+
+    Args:
+        role: the person's.
+        pages: the role that each existing endpoint needs.
+    """
 
     def shown(entry: Entry) -> bool:
-        return entry.endpoint in existing and role.includes(entry.needs)
+        return entry.endpoint in pages and role.includes(pages[entry.endpoint])
 
     result: list[Entry | Group] = []
     for item in MENU:

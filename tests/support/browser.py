@@ -100,6 +100,7 @@ def visit(
     try:
         if role is not None:
             _log_in(context, site, role)
+        context.set_default_timeout(10_000)
         page = context.new_page()
         complaints.watch(page)
         yield page
