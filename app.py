@@ -37,12 +37,12 @@ from configrepo.errors import ConfigRepoError
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import Store
-from scheduler import connectivity
 from scheduler.applying import Applier, ApplyCommands
 from scheduler.audit import AuditLog
 from scheduler.authorized_keys import GATE
 from scheduler.changes import Changes, line_of
 from scheduler.clock import Clock
+from scheduler.connectivity import Expected, check_both
 from scheduler.console import Console
 from scheduler.console_answers import console_answers
 from scheduler.control_room import ControlRoom, ControlSettings
@@ -74,7 +74,7 @@ from scheduler.sampling import Sampler, meter_of
 from scheduler.settings import load_settings
 from scheduler.settings_table import Settings
 from scheduler.ssh import SshPool
-from scheduler.sshd import OwnSshd, account
+from scheduler.sshd import OwnSshd, account, system_host_key
 from scheduler.state_dir import RELEASE, StateDir
 from scheduler.submission import Submission
 from scheduler.unifying import Unifying
@@ -82,8 +82,6 @@ from scheduler.vault import Vault
 from scheduler.views import Overview, Reach
 
 JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1}
-
-log = logging.getLogger("bqn")
 
 
 class Program:
@@ -104,8 +102,8 @@ class Program:
 
     def run(self) -> int:
         """Start everything, wait for a signal, stop everything in the other order."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stopping.set())
+        signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
+        signal.signal(signal.SIGINT, lambda *_: self.stopping.set())
         with self.stack:
             self.state.lock()
             self.stack.callback(self.state.unlock)
@@ -136,8 +134,7 @@ class Program:
         ssh = self.settings.ssh
         self.authorized_keys = ssh.authorized_keys or self.state.path / "ssh" / "authorized_keys"
         self.ssh_host_key = self._ssh_host_key()
-        self.ssh_user = ssh.user or account()
-        self.ssh_pool = SshPool(self.identity.private_key, self.ssh_user)
+        self.ssh_pool = SshPool(self.identity.private_key, ssh.user or account())
         self.stack.callback(self.ssh_pool.close)
         self.rpc_client = RpcClient(self.identity)
         self.stack.callback(self.rpc_client.close)
@@ -156,15 +153,13 @@ class Program:
             self.state.path / "inviting.json",
             keyring=lambda: self.vault.keyring,
             keep_keyring=self.vault.keep,
-            check_back=lambda record: self._check(
-                f"BQN {record.id}", record.address, record.control_port, record.ssh_port
-            ),
+            check_back=self._check_joiner,
             clock=time.monotonic,
         )
         self.joining = Joining(
             self.state.path / "joining.json",
             call=self._call_join,
-            check=self._check_code,
+            check=self._check_inviter,
             keyring=lambda: self.vault.keyring,
             keep_keyring=self.vault.keep,
             on_agreed=lambda _: self.doors.set(),
@@ -178,25 +173,17 @@ class Program:
             sshd.start()
             self.stack.callback(sshd.stop)
             return sshd.host_key
-        path = ssh.host_key_public or Path("/etc/ssh/ssh_host_ed25519_key.pub")
-        try:
-            return " ".join(path.read_text().split()[:2])
-        except OSError as error:
-            raise SettingsError(
-                (f"[ssh] host_key_public: {path} cannot be read ({error.strerror})",)
-            ) from error
+        return system_host_key(ssh.host_key_public)
 
-    def _check(
-        self, target: str, address: str, control_port: int, ssh_port: int
-    ) -> tuple[Reach, ...]:
-        source = f"BQN {self.me}"
-        return (
-            connectivity.check_control(source, target, address, control_port),
-            connectivity.check_ssh(source, target, address, ssh_port),
-        )
+    def _check_joiner(self, record: Member) -> tuple[Reach, ...]:
+        target, ports = f"BQN {record.id}", (record.control_port, record.ssh_port)
+        expected = Expected(record.id)
+        return check_both(f"BQN {self.me}", target, record.address, ports, expected)
 
-    def _check_code(self, code: JoinCode) -> tuple[Reach, ...]:
-        return self._check(f"BQN {code.id}", code.address, code.control_port, code.ssh_port)
+    def _check_inviter(self, code: JoinCode) -> tuple[Reach, ...]:
+        target, ports = f"BQN {code.id}", (code.control_port, code.ssh_port)
+        expected = Expected(code.id, code.control_fingerprint)
+        return check_both(f"BQN {self.me}", target, code.address, ports, expected)
 
     def _call_join(self, code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
         answer, _ = call_join(
@@ -295,7 +282,7 @@ class Program:
             self.unifying,
             self.submission,
             self.roster.active,
-            self._check,
+            check_both,
             lambda member: self.reactions.fetch_line(member),
             self.settings.ssh.port,
             self.control_port,

@@ -135,6 +135,17 @@ _SSH_ADVICE = {
 }
 
 
+def check_both(
+    source: str, target: str, address: str, ports: tuple[int, int], expected: Expected
+) -> tuple[Reach, Reach]:
+    """The control port and SSH of a server that is no member yet; `ports` in that order."""
+    control_port, ssh_port = ports
+    return (
+        check_control(source, target, address, control_port, expected),
+        check_ssh(source, target, address, ssh_port),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """What is checked, and how a result about it is said."""

@@ -20,7 +20,7 @@ from configrepo.members import Member, fingerprint
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
 from scheduler.inviting import record_from_json
-from scheduler.joincode import JoinCode, prove, proven, read_code
+from scheduler.joincode import JoinCode, host_key_digest, prove, proven, read_code
 from scheduler.state_dir import read_json, write_json
 from scheduler.views import JoinProgress, Reach
 
@@ -161,6 +161,8 @@ class Joining:
     def _enter(
         self, attempt: int, code: JoinCode, inviter: Member, reaches: tuple[Reach, ...]
     ) -> None:
+        if host_key_digest(inviter.ssh_host_key) != code.ssh_fingerprint:
+            raise WrongIdentity(f"the SSH host key of BQN {code.id} is not the one of the code")
         agreed = Agreed(inviter, code.cluster_id)
         with self._guard:
             if attempt != self._attempt:

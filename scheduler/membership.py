@@ -19,6 +19,7 @@ from typing import Protocol
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId
+from scheduler.connectivity import Expected
 from scheduler.errors import JoinRefused, SchedulerError
 from scheduler.inviting import Inviting, new_secret
 from scheduler.joincode import JoinCode, read_code
@@ -44,9 +45,9 @@ class Check(Protocol):
     """Tries both ports of a server, from here."""
 
     def __call__(
-        self, target: str, address: str, control_port: int, ssh_port: int
+        self, source: str, target: str, address: str, ports: tuple[int, int], expected: Expected
     ) -> tuple[Reach, ...]:
-        """One result per port; an unknown identity is fine before joining."""
+        """One result per port (control port, SSH)."""
         ...
 
 
@@ -106,7 +107,9 @@ class Membership:
             return Refused(refusal)
         control = form.other_control_port or CONTROL_PORT + form.other_id
         target = f"BQN {form.other_id}"
-        reaches = self._check(target, form.other_address, control, form.other_ssh_port)
+        ports = (control, form.other_ssh_port)
+        expected = Expected(form.other_id)
+        reaches = self._check(f"BQN {self._me.id}", target, form.other_address, ports, expected)
         cluster_id = self._me.cluster_id() or secrets.token_hex(16)
         self._me.keep_cluster_id(cluster_id)
         self._own_address = form.own_address

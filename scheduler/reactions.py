@@ -59,6 +59,7 @@ class Reactions:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._diverged: dict[ServerId, CommitId] = {}
+        self._followers: frozenset[ServerId] = frozenset()
         self._alive: set[ServerId] = set()
 
     def alarms(self) -> tuple[str, ...]:

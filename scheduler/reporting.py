@@ -13,12 +13,11 @@ from typing import Any
 from configrepo.model import ServerId
 from scheduler.applying import Applier
 from scheduler.changes import Changes
+from scheduler.connectivity import PRODUCT
 from scheduler.overview import Report, report_to_json
 from scheduler.roster import Roster
 from scheduler.sampling import Sampler
 from scheduler.state_dir import RELEASE, StateDir
-
-PRODUCT = "bqn-cluster-manager"
 
 
 class Reporting:

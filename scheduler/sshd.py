@@ -6,8 +6,9 @@ public keys, only forced commands, nothing to forward. `StrictModes` is off beca
 state directory of a demo may lie anywhere; the directory itself is 0700. `HOME` leads
 nowhere, because some shells read a file there before they run the gate: 100 ms a push.
 
-A server that was killed leaves its sshd running; the next `start` finds it by its pid
-file, makes sure that it is the sshd of this configuration, and replaces it.
+It ends with the program that started it, also if that was killed. Should one be left
+nevertheless, the next `start` finds it by its pid file, makes sure that it is the sshd of
+this configuration, and replaces it.
 
 Edge: processes.
 """
@@ -19,7 +20,9 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 from pathlib import Path
 from select import select
 from time import monotonic
@@ -28,7 +31,7 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from scheduler.errors import PortInUse, SchedulerError
+from scheduler.errors import PortInUse, SchedulerError, SettingsError
 from scheduler.state_dir import write_durably
 
 _SBIN: Final = "/usr/sbin:/usr/local/sbin:/sbin:/usr/bin:/usr/local/bin"
@@ -105,6 +108,20 @@ def create_host_key(path: Path) -> str:
     return public.decode()
 
 
+def system_host_key(path: Path | None) -> str:
+    """Return the public host key of the system's sshd, `ssh-ed25519 BASE64`.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    path = path or Path("/etc/ssh/ssh_host_ed25519_key.pub")
+    try:
+        return " ".join(path.read_text().split()[:2])
+    except OSError as error:
+        sentence = f"[ssh] host_key_public: {path} cannot be read ({error.strerror})"
+        raise SettingsError((sentence,)) from error
+
+
 class OwnSshd:
     """An sshd that this program starts and stops.
 
@@ -138,7 +155,7 @@ class OwnSshd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and return when it listens.
+        """Start it and return when it listens; it ends with the thread that calls this.
 
         Raises:
             PortInUse: something else listens on the port.
@@ -157,7 +174,7 @@ class OwnSshd:
             self._log.replace(self._log.with_suffix(".log.1"))
         said = self._log.stat().st_size if self._log.exists() else 0
         self._process = subprocess.Popen(
-            [binary, "-D", "-E", str(self._log), *self._options(binary)],
+            [*_ending_with_us(), binary, "-D", "-E", str(self._log), *self._options(binary)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -169,13 +186,26 @@ class OwnSshd:
         """Whether the sshd that was started here still runs."""
         return self._process is not None and self._process.poll() is None
 
+    def keep_alive(self) -> str:
+        """Start it again if it ended by itself; returns one sentence. Meant as a job."""
+        if self.alive():
+            return "the own sshd runs"
+        self.start()
+        return "the own sshd had ended and was started again"
+
     def stop(self) -> None:
         """Stop it and the sessions it serves; does nothing if it does not run."""
         process, self._process = self._process, None
-        if process is None:
-            return
+        if process is not None:
+            self._end(process)
+            self._wait_until_free()
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        # Held, it starts no further session between the look and the end.
+        process.send_signal(signal.SIGSTOP)
         sessions = _children(process.pid)
         process.terminate()
+        process.send_signal(signal.SIGCONT)
         for pid in sessions:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -185,6 +215,17 @@ class OwnSshd:
             process.kill()
             process.wait()
         self._pid_file.unlink(missing_ok=True)
+
+    def _wait_until_free(self) -> None:
+        """A session that was just being started may hold the port a moment longer."""
+        end = monotonic() + _STOPPING_S
+        pause = threading.Event()
+        while monotonic() < end:
+            with socket.socket(_family(self._address)) as probe, contextlib.suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((self._address, self.port))
+                return
+            pause.wait(0.02)
 
     def _options(self, binary: str) -> list[str]:
         """Return what sshd is given; all servers of a demo share one address, so no penalties."""
@@ -205,7 +246,8 @@ class OwnSshd:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)
             if process.returncode is not None or monotonic() > deadline:
-                self.stop()
+                self._process = None
+                self._end(process)
                 raise self._failure(said)
 
     def _failure(self, said: int) -> SchedulerError:
@@ -231,6 +273,16 @@ class OwnSshd:
                 select([handle], [], [], _STOPPING_S)
             finally:
                 os.close(handle)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def _ending_with_us() -> list[str]:
+    """What makes the kernel end the sshd when the thread that starts it ends."""
+    setpriv = shutil.which("setpriv", path=_SBIN)
+    return [] if setpriv is None else [setpriv, "--pdeathsig", "TERM"]
 
 
 def _children(pid: int) -> list[int]:

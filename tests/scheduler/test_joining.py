@@ -15,7 +15,7 @@ from configrepo.model import ServerId
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable
 from scheduler.inviting import Inviting, new_secret, record_from_json
-from scheduler.joincode import VALID_S, JoinCode, prove, write_code
+from scheduler.joincode import VALID_S, JoinCode, host_key_digest, prove, write_code
 from scheduler.joining import Agreed, Joining
 from scheduler.views import AddForm, JoinProgress, Reach
 from tests.support.small_server import SmallServer
@@ -74,9 +74,13 @@ class World:
             answer = self.inviting.enter(body)
         return self.wire(route, answer)
 
+    @property
+    def host_key(self) -> str:
+        return host_key_digest(self.zero.record().ssh_host_key)
+
     def code(self) -> JoinCode:
         return JoinCode(
-            "ab" * 16, ServerId(0), "192.0.2.10", 63500, 22, "11" * 32, "22" * 32, new_secret()
+            "ab" * 16, ServerId(0), "192.0.2.10", 63500, 22, "11" * 32, self.host_key, new_secret()
         )
 
     def invite(self) -> str:
