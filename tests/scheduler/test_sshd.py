@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from select import select
 
 import pytest
 
@@ -54,6 +58,45 @@ def test_the_sshd_of_a_killed_run_is_replaced(tmp_path: Path, sshd: OwnSshd) -> 
         assert listens(second.port)
     finally:
         second.stop()
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from scheduler.sshd import OwnSshd
+home = Path(sys.argv[1])
+OwnSshd(home, int(sys.argv[2]), home / "authorized_keys").start()
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_it_ends_with_a_program_that_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "ssh"), str(free_port())],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"started\n"
+        sshd = os.pidfd_open(int((tmp_path / "ssh" / "sshd.pid").read_text()))
+        program.kill()
+    ended, _, _ = select([sshd], [], [], 10)
+    os.close(sshd)
+    assert ended
+
+
+def test_one_that_ended_by_itself_is_started_again(tmp_path: Path, sshd: OwnSshd) -> None:
+    sshd.start()
+    assert sshd.keep_alive() == "the own sshd runs"
+    pid = int((tmp_path / "ssh" / "sshd.pid").read_text())
+    handle = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select([handle], [], [], 10)
+    os.close(handle)
+    assert sshd.keep_alive() == "the own sshd had ended and was started again"
+    assert listens(sshd.port)
 
 
 def test_a_pid_file_that_names_another_program_stops_nothing(tmp_path: Path, sshd: OwnSshd) -> None:
