@@ -7,7 +7,7 @@ acknowledged, or answered with the cluster's value; every other row may be overr
 
 Whether the result makes sense is not decided here but in `configrepo.checks`.
 
-Core: git's line merge for undefined blocks.
+Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Literal, NewType
 
 from configrepo.errors import UnreadableConfig
-from configrepo.git import merge_lines
 from configrepo.layout import holds_many, parse_block_file
 from configrepo.merge import Disagreement, LineMerge, Row, merge_files, opener_key
 from configrepo.model import Files, Problem
@@ -114,7 +113,7 @@ def propose(
     cluster: Files,
     joiner: Files,
     names: tuple[str, str],
-    line_merge: LineMerge = merge_lines,
+    line_merge: LineMerge = lambda base, a, b: None,
 ) -> Proposal:
     """Merge the joiner's files with the cluster's, and say why for every row.
 
@@ -123,7 +122,8 @@ def propose(
         cluster: what the running servers (at the first join: this server) have.
         joiner: what the joining server has.
         names: what people call the cluster and the joiner.
-        line_merge: how undefined blocks are merged.
+        line_merge: how undefined blocks are merged (`configrepo.git.merge_lines`); without
+            it, one that both sides changed is asked.
 
     Raises:
         UnreadableConfig: if a file that differs cannot be read.

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from configrepo.checks import check_files
 from configrepo.errors import DiskFull, RefMoved
+from configrepo.git import merge_lines
 from configrepo.layout import read_files
 from configrepo.members import with_allowed_signers
 from configrepo.merge import Disagreement
@@ -97,7 +98,8 @@ def combine(
     mine = lay_over(base, changes)
     if base == head:
         return Combined(mine, (), _problems(mine))
-    proposal = propose(base, head, mine, ("committed meanwhile", "this change"))
+    names = ("committed meanwhile", "this change")
+    proposal = propose(base, head, mine, names, merge_lines)
     everything = frozenset(row.id for row in proposal.rows)
     match settle(proposal, choices, everything):
         case Settled(files):

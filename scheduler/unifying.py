@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from configrepo.checks import check_files
+from configrepo.git import merge_lines
 from configrepo.layout import read_files
 from configrepo.members import Member, member_file, members_of, with_allowed_signers
 from configrepo.model import Files, Problem, ServerId
@@ -105,6 +106,7 @@ class Unifying:
                     self._reseal(_shared(self._store.files(ours))),
                     self._reseal(_shared(self._store.files(theirs))),
                     self._names(joiner),
+                    merge_lines,
                 )
                 specific = self._specific(joiner, theirs)
                 self._last = ((ours, theirs), replace(proposal, server_specific=specific))

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configrepo.checks import check_files
+from configrepo.git import merge_lines
 from configrepo.layout import files_of
 from configrepo.parser import read_partly
 from configrepo.unify import (
@@ -142,7 +143,7 @@ def test_problems_of_the_result_are_told_at_their_rows(third: Proposal) -> None:
 def one_row(base: str | None, cluster: str | None, joiner: str | None) -> UnifyRow:
     path = "common/undefined.conf"
     one, two, three = ({} if text is None else {path: text} for text in (base, cluster, joiner))
-    (row,) = propose(one, two, three, ("BQN 0", "BQN 1")).rows
+    (row,) = propose(one, two, three, ("BQN 0", "BQN 1"), merge_lines).rows
     return row
 
 
@@ -175,6 +176,13 @@ def test_both_sides_of_an_undefined_block_can_be_taken() -> None:
     assert row.can_take_both
     files = settled(settle(proposal, {row.id: Take("both")}, NOBODY))
     assert files == {path: "x\n same\n a\n b\n"}
+
+
+def test_without_git_an_undefined_block_that_both_changed_is_asked() -> None:
+    path = "common/undefined.conf"
+    trees = [{path: f"x\n{lines}"} for lines in (" a\n b\n c\n", " A\n b\n c\n", " a\n b\n C\n")]
+    (row,) = propose(trees[0], trees[1], trees[2], ("BQN 0", "BQN 1")).rows
+    assert row.group == "disagreement"
 
 
 def test_answers_survive_json() -> None:
