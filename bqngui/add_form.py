@@ -17,7 +17,6 @@ from scheduler.views import AddForm
 
 MAX_ID = 255
 MAX_PORT = 65_535
-CONTROL_BASE = 63_500
 MAX_CODE = 4_096
 DEFAULT_SSH_PORT = "22"
 

@@ -388,12 +388,13 @@ class FakeDesk(FakeUsers):
         self.unifying_now, self.invited = None, None
         return outcome
 
-    def _whole(self, settled: Files) -> dict[str, str]:
+    def _whole(self, settled: dict[str, str]) -> dict[str, str]:
         """The tree of the merge commit: the common part as settled, everybody's own part."""
-        now = self._commits.tree()
-        kept = {path: text for path, text in now.items() if not path.startswith("common/")}
-        own = self.unifying_now.proposal.server_specific if self.unifying_now else {}
-        return {**kept, **own, **settled}
+        assert self.unifying_now is not None
+        proposal = self.unifying_now.proposal
+        removed = {row.path for row in proposal.rows} - settled.keys()
+        now = {p: text for p, text in self._commits.tree().items() if p not in removed}
+        return now | dict(proposal.server_specific) | settled
 
     # --- the rest ---------------------------------------------------------------------
 
