@@ -5,7 +5,7 @@ only this program's account can read:
 
     running.conf    what is applied now (written whole, or not at all)
     working.conf    the last one that worked: what a failed apply goes back to
-    outside.conf    what a change from outside looked like before it was overwritten (sealed)
+    outside.conf    what a change from outside looked like before it was overwritten
     running.json    what is known about all this
 
 With an `apply_command` that command gets the file; without one, whoever reads
@@ -18,6 +18,7 @@ Core.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -301,15 +302,17 @@ class Applier:
             return None
 
     def _keep_outside(self) -> None:
-        """Keep a change from outside, sealed, before it is overwritten."""
+        """Keep a change from outside before it is overwritten: sealed, if it can be read."""
         try:
             if self._commands.read:
                 found = run_command(self._commands.read, self._commands.timeout_s).output
             else:
                 found = self._running_conf.read_bytes()
-            write_durably(self._outside_conf, self._texts.sealed(found).encode())
-        except (FileNotFoundError, ConfigRepoError):
+        except FileNotFoundError:
             return
+        with contextlib.suppress(ConfigRepoError):
+            found = self._texts.sealed(found).encode()
+        write_durably(self._outside_conf, found)
 
     def _move_ref(self, commit: CommitId) -> str:
         """Say in the repository what runs; returns what to add to the sentence if that fails.

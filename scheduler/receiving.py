@@ -156,8 +156,8 @@ class Receiver:
                     connection.sendall(self._may_move(call).encode())
                 else:
                     self._moved(call, connection)
-        except OSError as error:
-            _log.warning("a hook hung up: %s", error)
+        except (OSError, ConfigRepoError) as error:
+            _log.warning("a hook was not answered: %s", error)
         finally:
             self._slots.release()
 

@@ -41,6 +41,7 @@ from scheduler.ssh import SshPool, SshStream, SshTarget
 
 PARALLEL: Final = 8
 _OURS: Final = "BQN: "
+_MOST_WORDS: Final = 300
 
 _log = logging.getLogger(__name__)
 
@@ -230,7 +231,7 @@ class Replicator:
         except TransferFailed as error:
             said = stream.complaint()
             if said.startswith(_OURS):
-                raise RemoteRefused(said.removeprefix(_OURS)) from error
+                raise RemoteRefused(_shown(said.removeprefix(_OURS))) from error
             raise Unreachable(f"server {target.id}: {error}") from error
         finally:
             stream.close()
@@ -310,8 +311,13 @@ def refusal_of(pushed: Pushed) -> str:
     """The other server's own sentence, else what git said."""
     for line in pushed.messages:
         if line.startswith(_OURS):
-            return line.removeprefix(_OURS)
+            return _shown(line.removeprefix(_OURS))
     said = "; ".join(sorted({*pushed.refused.values()}))
     if any("No space left" in line for line in pushed.messages) or "No space left" in said:
-        return f"{DISK_FULL}: {said}"
-    return said
+        return _shown(f"{DISK_FULL}: {said}")
+    return _shown(said)
+
+
+def _shown(foreign: str) -> str:
+    """Words of another server, safe to show and not endless."""
+    return "".join(c if c.isprintable() else " " for c in foreign)[:_MOST_WORDS].strip()

@@ -209,6 +209,16 @@ def test_restoring_overwrites_the_drift_and_keeps_it_sealed(tmp_path: Path, make
     assert (tmp_path / "outside.conf").read_text() == "NTP MINE\n"
 
 
+def test_an_outside_change_that_cannot_be_read_is_kept_as_it_was(
+    tmp_path: Path, make: Make
+) -> None:
+    applier = make()
+    applier.apply(ONE)
+    (tmp_path / "running.conf").write_text("? mine\n")
+    assert applier.apply(TWO).result == "applied"
+    assert (tmp_path / "outside.conf").read_text() == "? mine\n"
+
+
 def test_undoing_the_edit_by_hand_ends_the_drift(tmp_path: Path, make: Make) -> None:
     applier = make()
     applier.apply(ONE)

@@ -287,3 +287,11 @@ def test_a_full_disk_at_the_other_end_is_recognised() -> None:
     before: dict[str, CommitId] = {}
     said = Pushed(before, {CLUSTER: "unpacker error"}, ("fatal: No space left on device",))
     assert refusal_of(said) == "disk full: unpacker error"
+
+
+def test_the_words_of_another_server_are_safe_to_show() -> None:
+    said = Pushed({}, {CLUSTER: "hook declined"}, ("BQN: \x1b[31mno\x07" + "x" * 1000,))
+    words = refusal_of(said)
+    assert words.isprintable()
+    assert words.startswith("[31mno x")
+    assert len(words) <= 300
