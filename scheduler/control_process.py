@@ -70,7 +70,7 @@ from scheduler.election_values import (
 from scheduler.errors import SchedulerError
 from scheduler.link import LineReader, LinkBroken, Received, encode
 from scheduler.messages import HandNo, HandOk, HandReq, Hello
-from scheduler.presets import PRESETS
+from scheduler.presets import Timing
 
 _VIEW_S = 1.0
 _QUEUED_LINES = 500
@@ -155,7 +155,7 @@ class Node:
     """This server in the election: carries facts to `step` and does what it decides."""
 
     def __init__(self, settings: dict[str, Any], listener: socket.socket, link: LinkWriter) -> None:
-        timing = PRESETS[settings["preset"]]
+        timing = Timing(**settings["timing"])
         self._me = ServerId(settings["id"])
         self._version = str(settings["version"])
         self._state_dir = Path(settings["state_dir"])

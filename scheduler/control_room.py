@@ -25,15 +25,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole, ControlView, PeerView, view_from_json
-from scheduler.errors import PortInUse
+from scheduler.errors import PortInUse, SettingsError
 from scheduler.link import LineReader, LinkBroken, Received, encode
+from scheduler.presets import PRESETS, Timing, broken_rules
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BEAT_S = 1.0
@@ -52,7 +53,7 @@ class ControlSettings:
 
     `address` and `port` are what the control port listens on (port 0: any free one, see
     `ControlRoom.port`); `state_dir` holds what the election must remember and `keys_dir`
-    the certificate; `version` is shown to the others.
+    the certificate; `version` is shown to the others. `timing` replaces the preset's.
     """
 
     id: ServerId
@@ -62,6 +63,7 @@ class ControlSettings:
     address: str = ""
     preset: str = "lan"
     version: str = ""
+    timing: Timing | None = None
 
 
 class MemberLike(Protocol):
@@ -151,7 +153,11 @@ class ControlRoom:
 
         Raises:
             PortInUse: another program has the port.
+            SettingsError: the timing breaks a rule of `scheduler.presets`.
         """
+        timing = self.settings.timing or PRESETS[self.settings.preset]
+        if broken := broken_rules(timing):
+            raise SettingsError(tuple(f"[control] {rule}" for rule in broken))
         self._listener = _listen(self.settings.address, self.settings.port)
         self._port = self._listener.getsockname()[1]
         for work in (self._supervise, self._beat):
@@ -288,7 +294,7 @@ class ControlRoom:
                 {
                     "t": "settings",
                     "id": settings.id,
-                    "preset": settings.preset,
+                    "timing": asdict(settings.timing or PRESETS[settings.preset]),
                     "state_dir": str(settings.state_dir),
                     "pem": str(settings.keys_dir / "control.pem"),
                     "version": settings.version,

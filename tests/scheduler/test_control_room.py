@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from configrepo.model import ServerId
 from scheduler import tls
 from scheduler.control_room import ControlRoom, ControlSettings
 from scheduler.control_view import ControlRole
-from scheduler.errors import PortInUse
-from tests.support.control_rooms import CLUSTER, Member, Room, form_cluster
+from scheduler.errors import PortInUse, SettingsError
+from scheduler.presets import Timing
+from tests.support.control_rooms import CLUSTER, QUICK, Member, Room, form_cluster
 from tests.support.identities import identity
 
 _HEADS = ("a" * 40, "b" * 40)
@@ -30,8 +32,8 @@ NewRoom = Callable[..., Room]
 def new_room(tmp_path: Path) -> Iterator[NewRoom]:
     rooms: list[Room] = []
 
-    def make(number: int, port: int = 0) -> Room:
-        rooms.append(Room(number, tmp_path / str(number), port))
+    def make(number: int, port: int = 0, timing: Timing | None = None) -> Room:
+        rooms.append(Room(number, tmp_path / str(number), port, timing))
         return rooms[-1]
 
     yield make
@@ -118,12 +120,12 @@ _PROGRAM = """
 import sys, threading
 from pathlib import Path
 from scheduler.control_room import ControlRoom, ControlSettings
-from tests.support.control_rooms import CLUSTER, Member
+from tests.support.control_rooms import CLUSTER, QUICK, Member
 from configrepo.model import ServerId
 
 state, keys, mine, port, *others = sys.argv[1:]
 room = ControlRoom(ControlSettings(ServerId(int(mine)), int(port), Path(state), Path(keys),
-                                   address="127.0.0.1"))
+                                   address="127.0.0.1", timing=QUICK))
 room.on_view = lambda view: print(view.role.value, flush=True)
 room.on_handover = lambda requester: room.handover_done(None)
 room.start()
@@ -209,7 +211,7 @@ def test_killing_the_program_is_a_crash_for_the_others_and_known_within_seconds(
 
 
 def test_a_primary_whose_program_hangs_is_replaced(new_room: NewRoom, program: Program) -> None:
-    room = new_room(1)
+    room = new_room(1, timing=QUICK)
     _join(program, room)
     program.process.send_signal(signal.SIGSTOP)
     # Its control process runs on and answers, but a primary that cannot commit does not lead.
@@ -234,8 +236,8 @@ def test_a_control_process_that_dies_is_started_again_and_the_view_says_so(
 
 
 def test_a_returned_lower_server_catches_up_is_handed_over_and_leads(new_room: NewRoom) -> None:
-    higher = new_room(1)
-    lower = new_room(0)
+    higher = new_room(1, timing=QUICK)
+    lower = new_room(0, timing=QUICK)
     members = (lower.member(), higher.member())
     higher.room.set_members(members, CLUSTER, founding=True)
     higher.wait(lambda view: view.role is ControlRole.PRIMARY)
@@ -258,7 +260,7 @@ def test_the_term_survives_a_restart_and_is_never_used_again(
     port = rooms[0].room.port
     rooms[0].stop()
     rooms[1].stop()
-    again = new_room(0, port)
+    again = new_room(0, port, QUICK)
     again.room.set_members((again.member(), rooms[1].member()), CLUSTER)
     view = again.wait(lambda view: view.role is ControlRole.PRIMARY)
     assert view.epoch == 2
@@ -286,7 +288,7 @@ def test_a_removed_member_is_told_and_not_answered(new_room: NewRoom) -> None:
     remaining = (rooms[0].member(), rooms[1].member(), rooms[2].member("removed"))
     for room in rooms[:2]:
         room.room.set_members(remaining, CLUSTER)
-    rooms[2].wait(lambda view: all(peer.state == "dead" for peer in view.peers))
+    rooms[2].wait(lambda view: all("it says removed" in peer.sentence for peer in view.peers))
     rooms[0].wait(lambda view: [peer.id for peer in view.peers] == [1])
 
 
@@ -302,6 +304,13 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         )
         with pytest.raises(PortInUse, match=rf"127\.0\.0\.1:{port} cannot be opened"):
             ControlRoom(settings).start()
+
+
+def test_a_timing_that_breaks_a_rule_is_refused(tmp_path: Path) -> None:
+    timing = replace(QUICK, dead_s=0.7)
+    settings = ControlSettings(ServerId(0), 0, tmp_path, tmp_path, timing=timing)
+    with pytest.raises(SettingsError, match="dead must be at least"):
+        ControlRoom(settings).start()
 
 
 def test_a_damaged_memory_is_named_and_nothing_is_led(new_room: NewRoom, tmp_path: Path) -> None:

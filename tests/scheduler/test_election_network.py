@@ -224,6 +224,7 @@ def test_random_faults_break_no_rule_and_end_with_the_lowest(seed: int) -> None:
         world.run(chance.uniform(0.05, 6))
     world.heal()
     world.boot(*(n for n in range(count) if ServerId(n) not in world.nodes))
+    world.run(8)  # the longest pause ends
     timing = world.timing
     world.run_until(
         lambda: world.agreed(0),

@@ -11,9 +11,23 @@ from pathlib import Path
 from configrepo.model import ServerId
 from scheduler.control_room import ControlRoom, ControlSettings
 from scheduler.control_view import ControlView
+from scheduler.presets import Timing
 from tests.support.identities import identity
 
 CLUSTER = "c" * 32
+
+# As short as the rules allow with a tick of 50 ms, for tests that wait for the long ones.
+QUICK = Timing(
+    tick_s=0.05,
+    hb_s=0.2,
+    suspect_s=0.6,
+    dead_s=1.4,
+    claim_s=0.2,
+    boot_s=1.6,
+    preempt_s=4.2,
+    handover_s=2.0,
+    catch_up_s=3.0,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,9 @@ class Member:
 class Room:
     """One server: a control room whose program answers at once and remembers what came."""
 
-    def __init__(self, number: int, state_dir: Path, port: int = 0) -> None:
+    def __init__(
+        self, number: int, state_dir: Path, port: int = 0, timing: Timing | None = None
+    ) -> None:
         self.id = ServerId(number)
         self.state_dir = state_dir
         self.sentences: list[str] = []
@@ -48,6 +64,7 @@ class Room:
                 keys_dir=identity(number).directory,
                 address="127.0.0.1",
                 version="R5.0.0",
+                timing=timing,
             )
         )
         self.room.on_view = self._on_view
