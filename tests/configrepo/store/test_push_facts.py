@@ -30,16 +30,17 @@ CLUSTER = "refs/heads/cluster"
 ZERO = "0" * 40
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Store]:
-    with new_store(tmp_path / "here.git") as store:
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One for all: gathering adds objects to it but moves nothing."""
+    with new_store(tmp_path_factory.mktemp("here") / "here.git") as store:
         line_of(store, 2, ref=CLUSTER)
         yield store
 
 
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Store]:
-    with new_store(tmp_path / "there.git") as store:
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with new_store(tmp_path_factory.mktemp("there") / "there.git") as store:
         line_of(store, 2, ref=CLUSTER)
         yield store
 

@@ -9,7 +9,7 @@ import pytest
 from configrepo.errors import NotFound, TransferFailed
 from configrepo.factory import FACTORY_ROOT
 from configrepo.revision import CommitId, RefUpdate
-from configrepo.store import Store
+from configrepo.store import Store, Stream
 from tests.support.repositories import (
     ANA,
     commit,
@@ -225,3 +225,51 @@ def test_what_a_lying_server_sends_is_not_let_in(
         near.fetch(stream, [CLUSTER])
     assert not near.has(CommitId(made))
     assert list((near.path / "objects" / "pack").iterdir()) == []
+
+
+class Tapped:
+    """Passes a stream on and keeps what was read."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.heard = bytearray()
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self.heard += data
+        return data
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+
+
+def test_a_pack_that_is_not_whole_is_not_taken_in(near: Store, far: Store, tmp_path: Path) -> None:
+    line_of(far, 3, ref=CLUSTER)
+    with git_at_far_end("upload-pack", str(far.path)) as stream:
+        tapped = Tapped(stream)
+        with new_store(tmp_path / "witness.git") as witness:
+            witness.fetch(tapped, [CLUSTER])
+    start = tapped.heard.index(b"PACK")
+    length = int(tapped.heard[start - 5 : start - 1], 16) - 5
+    for at in range(start + 12, start + length, length // 5):
+        broken = bytearray(tapped.heard)
+        broken[at] ^= 0x55
+        with pytest.raises(TransferFailed, match="not whole"):
+            near.fetch(Recorded(bytes(broken)), [CLUSTER])
+    assert list((near.path / "objects" / "pack").iterdir()) == []
+    near.fetch(Recorded(bytes(tapped.heard)), [CLUSTER])
+    assert near.fsck() is None
+
+
+def test_a_server_that_names_a_commit_and_does_not_send_it_is_not_believed(
+    near: Store, far: Store
+) -> None:
+    head = line_of(far, ref=CLUSTER)[-1]
+    with git_at_far_end("upload-pack", str(far.path)) as stream:
+        tapped = Tapped(stream)
+        near.fetch(tapped, [CLUSTER])
+    for file in (near.path / "objects" / "pack").iterdir():
+        file.unlink()
+    lying = bytes(tapped.heard).replace(head.encode(), b"1" * 40)
+    with Store.open(near.path, None) as fresh, pytest.raises(TransferFailed):
+        fresh.fetch(Recorded(lying), [CLUSTER])
