@@ -182,7 +182,7 @@ class _Reader:
     def _repeated(self, first: Block, block: Block) -> None:
         name = _called(block)
         if first.text != block.text:
-            message = f"{name} was given in another way on line {first.line}; keep one of the two"
+            message = f"found {name} in another way than on line {first.line}, expected one of them"
             self._error(block.line, _indent(block.source), message)
         elif block.row is not None and block.row.flat:
             message = f"{name} was given before, on line {first.line}; this line was dropped"
@@ -199,7 +199,7 @@ class _Reader:
         if other is not block:
             message = (
                 f"found `{block.text}`, which differs only in capital letters from"
-                f" `{other.text}` on line {other.line}; rename one of them"
+                f" `{other.text}` on line {other.line}, expected another name"
             )
             self._error(block.line, _indent(block.source), message)
 
@@ -237,7 +237,7 @@ class _Reader:
             if child.comments:
                 draft.more_comments.setdefault(child.key, []).extend(child.comments)
         else:
-            message = f"`{child.key}` was given another value on line {first.line}; keep one"
+            message = f"found a second value for `{shortened(child.key)}`, expected only that of line {first.line}"
             self._error(child.line, _indent(child.source), message)
 
     # --- matching and problems -----------------------------------------------------
@@ -303,7 +303,7 @@ def _key(row: ChildRow | None, marked: tuple[str, ...], text: str) -> str:
 def _called(block: Block) -> str:
     if block.row is None:
         return f"`{shortened(block.words[0])} …`"
-    return f"`{join((*block.row.opener.literal, *block.names))}`"
+    return f"`{shortened(join((*block.row.opener.literal, *block.names)))}`"
 
 
 def _indent(line: str) -> int:
