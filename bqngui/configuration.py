@@ -69,7 +69,7 @@ def edit() -> ResponseReturnValue:
             _tell_warnings(warnings)
             if not text.strip():
                 return _removed(path)
-            flash("The change is in your candidate. It is not committed yet.", "success")
+            _tell_kept(paths)
             return redirect(url_for(".block", path=paths[0] if paths else path), 303)
         case Refused(sentence, problems):
             return _editor(_block(path), text, sentence, shown_problems(problems, text)), 422
@@ -139,6 +139,14 @@ def text() -> ResponseReturnValue:
 def _posted_text() -> str:
     """The editor's text; browsers send CRLF."""
     return request.form.get("text", "").replace("\r\n", "\n")
+
+
+def _tell_kept(paths: tuple[str, ...]) -> None:
+    candidate = desk().candidate(current_person())
+    if candidate is not None and set(paths) & set(candidate.paths):
+        flash("The change is in your candidate. It is not committed yet.", "success")
+    else:
+        flash("The text is what is committed already: there is nothing to change.", "info")
 
 
 def _tell_warnings(warnings: tuple[Problem, ...]) -> None:

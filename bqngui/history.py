@@ -70,11 +70,12 @@ def show() -> ResponseReturnValue:
 def revision(revision: str) -> ResponseReturnValue:
     """One commit: who, when, why, what it changed, and who runs it."""
     detail = _detail(revision)
-    text, trailers = split_trailers(detail.revision.body)
+    view = detail.revision
+    text, trailers = split_trailers(view.body.removeprefix(view.subject))
     overview = desk().overview()
     return render_template(
         "history/revision.html",
-        revision=detail.revision,
+        revision=view,
         files=file_diffs(detail.changes),
         text=text,
         trailers=trailers,

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from bqngui.configuration import PAGE_LINES
-from scheduler.views import Role
+from scheduler.views import CandidateView, Person, Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import ADMINISTRATOR, FakeDesk
@@ -17,6 +17,13 @@ from tests.support.site import Site
 NTP = "common/ntp.conf"
 VIDEO = "common/profile/dpi/video.conf"
 BROKEN = 'ntp\n server "192.0.2.1\n'
+
+
+class ForgetfulDesk(FakeDesk):
+    """A desk that, as the real one, has no candidate for what equals the commit."""
+
+    def candidate(self, person: Person) -> CandidateView | None:
+        return None
 
 
 def ntp_text(site: Site) -> str:
@@ -61,6 +68,13 @@ def test_an_edited_block_goes_into_the_candidate_and_changes_nothing_else(site: 
     assert "edited in your candidate" in page
     assert "1 change</strong> in your candidate" in page
     assert ntp_text(site) == before
+
+
+def test_a_text_that_changes_nothing_is_told_apart(open_site: OpenSite) -> None:
+    site = open_site(ForgetfulDesk.cluster_of_three())
+    visitor = site.visitor(Role.OPERATOR)
+    answer = visitor.post("/configuration/block", {"path": NTP, "text": ntp_text(site)})
+    assert "nothing to change" in visitor.get(answer.location).text
 
 
 def test_a_text_that_cannot_be_read_is_kept_and_its_place_is_shown(site: Site) -> None:

@@ -61,7 +61,7 @@ def test_a_revision_shows_its_diff_its_parents_and_its_trailers(site: Site) -> N
     parent = site.desk.history(limit=1)[0].id
     revision = add_server(site.desk, 9, f"Add one\n\nAsked for by support.\n\n{TRAILERS}")
     page = site.visitor(Role.VIEWER).get(f"/history/{revision}").text
-    assert "Asked for by support.</p>" in page
+    assert '<p class="revision-text">Asked for by support.</p>' in page
     assert "Request-Id" in page
     assert f"/history/{parent}" in page
     assert "server 192.0.2.9" in page
