@@ -237,8 +237,8 @@ class _Reader:
             if child.comments:
                 draft.more_comments.setdefault(child.key, []).extend(child.comments)
         else:
-            message = f"found a second value for `{shortened(child.key)}`, expected only that of line {first.line}"
-            self._error(child.line, _indent(child.source), message)
+            message = f"found a second value for `{shortened(child.key)}`, expected only that"
+            self._error(child.line, _indent(child.source), f"{message} of line {first.line}")
 
     # --- matching and problems -----------------------------------------------------
 
