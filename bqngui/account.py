@@ -8,9 +8,11 @@ Core.
 
 from __future__ import annotations
 
+import time
 import uuid
+from dataclasses import replace
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from bqngui.accounts import Login, find
@@ -22,6 +24,9 @@ from bqngui.shell import current_shell
 from scheduler.views import Committed, Disagreed, Refused, Role
 
 blueprint = Blueprint("account", __name__)
+
+_ARRIVAL_S = 3.0
+_LOOK_AGAIN_S = 0.05
 
 
 @blueprint.get("/account/password")
@@ -81,16 +86,29 @@ def _store(account: Login, password_hash: str, request_id: str) -> str | None:
     if account.local:
         shell.local_admin.store(LocalAccount(password_hash, one_time=False))
         return None
-    outcome = shell.desk.put_user(
-        current_person(), account.name, account.role, password_hash, request_id
-    )
-    match outcome:
+    match shell.desk.change_own_password(current_person(), password_hash, request_id):
         case Committed():
+            _wait_for_arrival(account, password_hash)
             return None
         case Refused(sentence):
             return sentence
         case Disagreed():
             return "Somebody else changed this user at the same moment. Try again."
+
+
+def _wait_for_arrival(account: Login, password_hash: str) -> None:
+    """On a secondary the commit comes back from the primary a moment later.
+
+    A session that began before would end with its arrival. If it does not come in time,
+    the person is asked to log in again when it does.
+    """
+    expected = replace(account, password_hash=password_hash).stamp
+    until = time.monotonic() + _ARRIVAL_S
+    while time.monotonic() < until:
+        arrived = find(current_shell(), account.name)
+        if arrived is None or arrived.stamp == expected:
+            return
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def _page(problem: str | None, request_id: str) -> str:
@@ -101,5 +119,4 @@ def _page(problem: str | None, request_id: str) -> str:
         shortest=SHORTEST,
         first=g.must_set_password,
         page_title="Set a password" if g.must_set_password else "Change password",
-        back=url_for("account.password"),
     )

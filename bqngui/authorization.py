@@ -93,9 +93,19 @@ def roles(app: Flask) -> dict[str, Role]:
     return {name: role for name, role in found.items() if role is not None}
 
 
+def is_background() -> bool:
+    """Whether a page asked by itself (polling), so that it does not keep a session alive.
+
+    A view says so by its mark; a script may say so by the header `BQN-Background`. Nobody
+    gains by lying: the own session only ends sooner.
+    """
+    view = current_app.view_functions.get(request.endpoint or "")
+    return bool(getattr(view, "background", False)) or "BQN-Background" in request.headers
+
+
 def wants_page() -> bool:
     """Whether the answer is shown as a page, not read by a script."""
-    if request.headers.get("HX-Request") or request.headers.get("BQN-Background"):
+    if "HX-Request" in request.headers or is_background():
         return False
     return request.accept_mimetypes.accept_html or not request.accept_mimetypes
 

@@ -64,7 +64,7 @@ class TableSessions(SessionInterface):
         known = _TOKEN.fullmatch(token) is not None
         if not known:
             token = secrets.token_urlsafe(32)
-        login = self._table.find(token, deed=not is_background(app, request)) if known else None
+        login = self._table.find(token) if known else None
         return CookieSession(token, login, self._table.form_token(token), new=not known)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -80,13 +80,3 @@ class TableSessions(SessionInterface):
             response.set_cookie(
                 self._name, token, secure=True, httponly=True, samesite="Strict", path="/"
             )
-
-
-def is_background(app: Flask, request: Request) -> bool:
-    """Whether a page asked by itself (polling), so that it does not keep a session alive.
-
-    A view says so by its mark (see `bqngui.authorization`); a script may say so by the
-    header `BQN-Background`. Nobody gains by lying: the own session only ends sooner.
-    """
-    view = app.view_functions.get(request.endpoint or "")
-    return bool(getattr(view, "background", False)) or "BQN-Background" in request.headers

@@ -75,10 +75,16 @@ TABLE: dict[type[Exception], Words] = {
     ),
 }
 
+# Where a view says nothing of its own.
+_HTTP_SENTENCES = {
+    404: "There is no page at this address.",
+    405: "This address does not take that kind of request.",
+    413: "What was sent is too large.",
+}
 _HTTP_ADVICE = {
     403: "Nothing was changed.",
     404: "The menu leads to every page.",
-    405: "This address is only for forms. The menu leads to every page.",
+    405: "The menu leads to every page.",
     413: "Nothing was changed. A configuration may have at most 16 MiB.",
 }
 
@@ -101,8 +107,10 @@ def _http(error: HTTPException) -> Response:
     if isinstance(error.response, Response):
         return error.response
     status = error.code or 500
-    advice = _HTTP_ADVICE.get(status, "")
-    answer = _answer(status, error.name, error.description or error.name, advice)
+    sentence = error.description or error.name
+    if error.description == type(error).description:
+        sentence = _HTTP_SENTENCES.get(status, sentence)
+    answer = _answer(status, error.name, sentence, _HTTP_ADVICE.get(status, ""))
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After", "WWW-Authenticate"}:
             answer.headers[name] = value

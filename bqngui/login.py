@@ -16,6 +16,7 @@ from flask import Blueprint, g, make_response, redirect, render_template, reques
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from bqngui import authorization
 from bqngui.accounts import Login, find
 from bqngui.authorization import needs, public
 from bqngui.cookie import CookieSession
@@ -51,6 +52,8 @@ def identify() -> None:
         held.login = None
         g.session_ended = True
         return
+    if not authorization.is_background():
+        shell.sessions.deed(held.token)
     g.person = account.person(request.remote_addr or "")
     g.must_set_password = account.one_time
 

@@ -106,8 +106,8 @@ class SessionTable:
             self._db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return token
 
-    def find(self, token: str, *, deed: bool) -> Session | None:
-        """The live session of a token; `deed` says that the person did something now."""
+    def find(self, token: str) -> Session | None:
+        """The live session of a token."""
         now = self._now()
         with self._lock, self._db:
             row = self._db.execute(
@@ -120,11 +120,17 @@ class SessionTable:
             if now - seen > self._idle_s or now - begun > self._longest_s:
                 self._db.execute("DELETE FROM sessions WHERE token = ?", (_digest(token),))
                 return None
-            if deed and now - seen >= min(_WRITE_SEEN_EVERY_S, self._idle_s / 10):
-                self._db.execute(
-                    "UPDATE sessions SET seen = ? WHERE token = ?", (now, _digest(token))
-                )
         return Session(account, bool(local), stamp, data)
+
+    def deed(self, token: str) -> None:
+        """The person did something now: the idle time begins anew."""
+        now = self._now()
+        written_long_ago = now - min(_WRITE_SEEN_EVERY_S, self._idle_s / 10)
+        with self._lock, self._db:
+            self._db.execute(
+                "UPDATE sessions SET seen = ? WHERE token = ? AND seen <= ?",
+                (now, _digest(token), written_long_ago),
+            )
 
     def keep_data(self, token: str, data: str) -> None:
         """Store what the pages remember for this session."""

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from playwright.sync_api import Browser, expect
 from werkzeug.test import TestResponse
 
-from scheduler.views import Disagreed, Role
+from scheduler.views import Account, Disagreed, Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import assert_accessible, assert_fits, visit
 from tests.support.fake_desk import FakeDesk
@@ -85,7 +87,7 @@ def test_a_refusal_of_the_desk_is_shown(site: Site) -> None:
 
 def test_a_change_at_the_same_moment_asks_to_try_again(open_site: OpenSite) -> None:
     class Busy(FakeDesk):
-        def put_user(self, *_: object) -> Disagreed:
+        def change_own_password(self, *_: object) -> Disagreed:
             return Disagreed(())
 
     desk = Busy.cluster_of_three()
@@ -94,6 +96,32 @@ def test_a_change_at_the_same_moment_asks_to_try_again(open_site: OpenSite) -> N
     visitor = site.visitor()
     visitor.log_in("noc", PASSWORD)
     assert "at the same moment" in change(visitor).text
+
+
+def test_a_session_of_a_secondary_outlives_the_way_of_the_commit_to_the_primary(
+    open_site: OpenSite,
+) -> None:
+    class Secondary(FakeDesk):
+        """The new password is seen at the third look."""
+
+        looks = 0
+        before = ""
+
+        def account(self, name: str) -> Account | None:
+            account = super().account(name)
+            if account is None or account.password_hash == self.before or not self.before:
+                return account
+            self.looks += 1
+            return replace(account, password_hash=self.before) if self.looks < 3 else account
+
+    desk = Secondary.cluster_of_three()
+    assert isinstance(desk, Secondary)
+    site = open_site(desk)
+    visitor = site.visitor(Role.OPERATOR)
+    desk.before = desk.hashes["otto"]
+    assert change(visitor).status_code == 303
+    assert desk.looks >= 3
+    assert visitor.get("/account/password").status_code == 200
 
 
 @pytest.mark.browser

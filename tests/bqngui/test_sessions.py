@@ -37,7 +37,7 @@ def open_table(tmp_path: Path, clock: ManualClock) -> Iterator[OpenTable]:
 def test_the_table_holds_no_token(open_table: OpenTable, tmp_path: Path) -> None:
     table = open_table()
     token = table.begin("noc", local=False, stamp="s")
-    assert table.find(token, deed=True) == Session("noc", False, "s", "{}")
+    assert table.find(token) == Session("noc", False, "s", "{}")
     table.close()
     content = b"".join(path.read_bytes() for path in tmp_path.glob("sessions.sqlite3*"))
     assert token.encode() not in content
@@ -51,9 +51,10 @@ def test_fifteen_minutes_without_a_deed_end_a_session(
     token = table.begin("noc", local=False, stamp="s")
     for _ in range(10):
         clock.advance(800)
-        assert table.find(token, deed=True) is not None
+        assert table.find(token) is not None
+        table.deed(token)
     clock.advance(901)
-    assert table.find(token, deed=True) is None
+    assert table.find(token) is None
 
 
 def test_polling_is_no_deed(open_table: OpenTable, clock: ManualClock) -> None:
@@ -61,9 +62,9 @@ def test_polling_is_no_deed(open_table: OpenTable, clock: ManualClock) -> None:
     token = table.begin("noc", local=False, stamp="s")
     for _ in range(450):
         clock.advance(2)
-        assert table.find(token, deed=False) is not None
+        assert table.find(token) is not None
     clock.advance(2)
-    assert table.find(token, deed=False) is None
+    assert table.find(token) is None
 
 
 def test_twelve_hours_end_a_session_that_is_used(open_table: OpenTable, clock: ManualClock) -> None:
@@ -71,9 +72,10 @@ def test_twelve_hours_end_a_session_that_is_used(open_table: OpenTable, clock: M
     token = table.begin("noc", local=False, stamp="s")
     for _ in range(72):
         clock.advance(600)
-        assert table.find(token, deed=True) is not None
+        assert table.find(token) is not None
+        table.deed(token)
     clock.advance(1)
-    assert table.find(token, deed=True) is None
+    assert table.find(token) is None
 
 
 def test_an_ended_session_is_gone_and_the_others_stay(open_table: OpenTable) -> None:
@@ -82,11 +84,11 @@ def test_an_ended_session_is_gone_and_the_others_stay(open_table: OpenTable) -> 
     two = table.begin("noc", local=False, stamp="s")
     same_name_local = table.begin("noc", local=True, stamp="s")
     table.end(one)
-    assert table.find(one, deed=True) is None
-    assert table.find(two, deed=True) is not None
+    assert table.find(one) is None
+    assert table.find(two) is not None
     table.end_all("noc", local=False)
-    assert table.find(two, deed=True) is None
-    assert table.find(same_name_local, deed=True) is not None
+    assert table.find(two) is None
+    assert table.find(same_name_local) is not None
 
 
 def test_sessions_and_form_tokens_survive_a_restart_of_the_program(open_table: OpenTable) -> None:
@@ -95,7 +97,7 @@ def test_sessions_and_form_tokens_survive_a_restart_of_the_program(open_table: O
     form_token = table.form_token(token)
     table.close()
     again = open_table()
-    assert again.find(token, deed=True) == Session("noc", False, "s", '{"a": 1}')
+    assert again.find(token) == Session("noc", False, "s", '{"a": 1}')
     assert again.form_token(token) == form_token
     assert again.form_token(token + "x") != form_token
 
@@ -104,7 +106,7 @@ def test_a_restart_of_the_machine_ends_all(open_table: OpenTable) -> None:
     table = open_table("boot 1")
     token = table.begin("noc", local=False, stamp="s")
     table.close()
-    assert open_table("boot 2").find(token, deed=True) is None
+    assert open_table("boot 2").find(token) is None
 
 
 def test_a_damaged_file_costs_only_the_logins(open_table: OpenTable, tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_a_damaged_file_costs_only_the_logins(open_table: OpenTable, tmp_path: P
     (tmp_path / "sessions.sqlite3").write_bytes(b"not a database, but long enough to be read" * 9)
     table = open_table()
     token = table.begin("noc", local=False, stamp="s")
-    assert table.find(token, deed=True) is not None
+    assert table.find(token) is not None
 
 
 def test_the_table_is_bounded(open_table: OpenTable, clock: ManualClock, tmp_path: Path) -> None:
@@ -123,8 +125,8 @@ def test_the_table_is_bounded(open_table: OpenTable, clock: ManualClock, tmp_pat
     for _ in range(1000):
         clock.advance(0.1)
         newest = table.begin("noc", local=False, stamp="s")
-    assert table.find(first, deed=True) is None
-    assert table.find(newest, deed=True) is not None
+    assert table.find(first) is None
+    assert table.find(newest) is not None
     table.close()
     with sqlite3.connect(tmp_path / "sessions.sqlite3") as db:
         assert db.execute("SELECT count(*) FROM sessions").fetchone()[0] == 1000
