@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.add_form import DEFAULT_SSH_PORT, Faulty, read_invitation, read_joining
@@ -30,6 +30,7 @@ from scheduler.views import Invitation, JoinProgress, Refused, Role, Unification
 blueprint = Blueprint("cluster", __name__, url_prefix="/cluster")
 
 FINGERPRINT_GROUPS = 8
+_TYPED = "joining"
 _FINGERPRINT = re.compile(r"SHA256:([A-Za-z0-9+/]{8,64})")
 
 
@@ -180,6 +181,7 @@ def join() -> ResponseReturnValue:
     form = read_joining(typed)
     if isinstance(form, Faulty):
         return _again(_add_page(join=typed, faults=_named("join", form.faults)))
+    session[_TYPED] = typed  # joining may fail later: then the form comes back filled
     progress = desk().join(
         current_person(), form.code, form.check, form.own_address, form.own_ssh_port
     )
@@ -193,6 +195,7 @@ def join() -> ResponseReturnValue:
 def give_up() -> ResponseReturnValue:
     """Forget a joining that has not been committed."""
     desk().give_up_joining(current_person())
+    session.pop(_TYPED, None)
     return redirect(url_for("cluster.add"), 303)
 
 
@@ -218,6 +221,7 @@ def _add_page(
     overview = here.overview()
     me = overview.server(overview.me)
     own = me.address if me else ""
+    ssh_port = str(me.ssh_port) if me else DEFAULT_SSH_PORT
     invitation, progress = here.invitation(), here.join_progress()
     unification = here.unification()
     knock = invitation.knock if invitation else None
@@ -229,8 +233,13 @@ def _add_page(
         steps=steps_of(invitation, progress, unification is not None),
         fingerprint=fingerprint_groups(knock.fingerprint if knock else progress.sentence),
         invite=invite or {"own_address": own, "other_ssh_port": DEFAULT_SSH_PORT},
-        join=join
-        or {"own_address": own, "own_ssh_port": str(me.ssh_port) if me else DEFAULT_SSH_PORT},
+        join=join or _kept(progress) or {"own_address": own, "own_ssh_port": ssh_port},
         faults=faults or {},
         refused=refused or {},
     )
+
+
+def _kept(progress: JoinProgress) -> Mapping[str, str] | None:
+    """What was typed for a joining that failed."""
+    typed: Mapping[str, str] | None = session.get(_TYPED)
+    return typed if progress.stage == "failed" else None

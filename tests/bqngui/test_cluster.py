@@ -203,6 +203,19 @@ def test_a_wrong_code_is_told_and_kept(alone: Site) -> None:
     assert "HELLO-&lt;b&gt;" in answer.text
 
 
+def test_a_joining_that_fails_later_brings_the_form_back_filled(alone: Site) -> None:
+    visitor = alone.visitor(Role.ADMINISTRATOR)
+    visitor.post("/cluster/join", {**JOINING, "own_ssh_port": "2222"})
+    assert "BQN1-ABC" not in visitor.get("/cluster/add").text
+    alone.desk.progress = JoinProgress("failed", "Connection refused.")
+    page = visitor.get("/cluster/add").text
+    assert "Connection refused." in page
+    assert "BQN1-ABC</textarea>" in page
+    assert 'value="2222"' in page
+    visitor.post("/cluster/give-up")
+    assert "BQN1-ABC" not in visitor.get("/cluster/add").text
+
+
 @pytest.mark.parametrize(
     ("stage", "title"),
     [

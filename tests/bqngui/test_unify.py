@@ -60,6 +60,12 @@ def test_without_a_joiner_the_page_says_what_it_is_for(site: Site) -> None:
     assert "No unification is waiting." in answer.text
 
 
+def test_a_secondary_says_where_servers_are_unified(open_site: OpenSite) -> None:
+    page = open_site(FakeDesk.cluster_of_three(1)).visitor(Role.VIEWER).get("/unify").text
+    assert "Joining servers are unified at the primary" in page
+    assert "BQN 0 bqn0" in page
+
+
 def test_each_row_shows_both_values_the_default_and_the_reason(unifying: Site) -> None:
     page = unifying.visitor(Role.VIEWER).get("/unify").text
     for row in waiting(unifying).proposal.rows:
