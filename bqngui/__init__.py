@@ -42,7 +42,7 @@ from bqngui.passwords import Passwords
 from bqngui.sessions import SessionTable
 from bqngui.settings import MEBIBYTE, GuiSettings
 from bqngui.shell import Shell, install
-from scheduler.views import Desk
+from scheduler.desk_seam import Desk
 
 PAGES = (
     account.blueprint,

@@ -21,7 +21,8 @@ from bqngui.authorization import public
 from bqngui.settings import MEBIBYTE
 from bqngui.shell import Shell, current_shell
 from configrepo.serving import advertisement, upload_pack
-from scheduler.views import Desk, Person
+from scheduler.desk_seam import Desk
+from scheduler.views import Person
 
 _REALM = 'Basic realm="BQN configuration: a token is the password", charset="UTF-8"'
 _LONGEST_REQUEST = 32 * MEBIBYTE

@@ -18,7 +18,7 @@ from bqngui.local_admin import LocalAdmin
 from bqngui.passwords import Passwords
 from bqngui.sessions import SessionTable
 from bqngui.settings import GuiSettings
-from scheduler.views import Desk
+from scheduler.desk_seam import Desk
 
 _KEY = "bqn"
 

@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import Any
 
 from scheduler.console import Answer
+from scheduler.desk_seam import Desk
 from scheduler.errors import RemoteRefused
 from scheduler.views import (
     CommitOutcome,
     Committed,
-    Desk,
     Person,
     Refused,
     Role,

@@ -42,7 +42,7 @@ from scheduler.views import (
 
 
 class ServerDesk:
-    """Implements `scheduler.views.Desk` with the parts of a running server."""
+    """Implements `scheduler.desk_seam.Desk` with the parts of a running server."""
 
     def __init__(
         self,

@@ -1,9 +1,8 @@
-"""What a server can be asked, and the values that it answers with.
+"""The values that a server answers with (what it can be asked: `scheduler.desk_seam`).
 
-`Desk` is the one seam between the rooms below and the GUI: the GUI, the command line
-and the forwarding of a secondary all speak it. Every value is frozen; an expected
-outcome (a refusal, a disagreement, a file that cannot be read) is a value of a union,
-never an exception. Commit ids are 40 hexadecimal digits. Rates are kbit/s.
+Every value is frozen; an expected outcome (a refusal, a disagreement, a file that cannot
+be read) is a value of a union, never an exception. Commit ids are 40 hexadecimal digits.
+Rates are kbit/s.
 
 Pure.
 """
@@ -14,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from configrepo.merge import Disagreement
 from configrepo.model import Problem, ServerId
@@ -396,173 +394,3 @@ class CandidateView:
 
     base: str
     paths: tuple[str, ...] = field(default=())
-
-
-class Desk(Protocol):
-    """Everything that a GUI page, an API call or the command line may ask of a server."""
-
-    def overview(self) -> Overview:
-        """The cluster as this server sees it now; cheap, called every two seconds."""
-        ...
-
-    # configuration and candidate
-    def configuration(self, person: Person) -> ConfigurationView:
-        """All blocks now, with the person's candidate laid over them."""
-        ...
-
-    def saved_text(self, server: ServerId, revision: str | None = None) -> str:
-        """The `.conf` of a server (common + its own part), secrets as sealed tokens."""
-        ...
-
-    def candidate(self, person: Person) -> CandidateView | None:
-        """The person's unfinished change, or None."""
-        ...
-
-    def edit(self, person: Person, path: str | None, text: str) -> Edited | Refused:
-        """Put one block (text with its opener) into the candidate.
-
-        `path` None makes a new block whose path follows from its opener; empty text
-        removes the block at `path`. Server-specific new blocks belong to this server.
-        """
-        ...
-
-    def discard(self, person: Person, path: str | None = None) -> None:
-        """Drop one path of the candidate, or (None) all of it."""
-        ...
-
-    def load(self, person: Person, data: bytes, server: ServerId) -> Edited | Refused:
-        """Make the candidate equal to a saved `.conf`: common part and `server`'s own."""
-        ...
-
-    def compare(self, person: Person) -> Comparison | None:
-        """What the candidate would change; None if there is no candidate."""
-        ...
-
-    def commit(
-        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
-    ) -> CommitOutcome:
-        """Commit the candidate, here or (on a secondary) at the primary."""
-        ...
-
-    # history
-    def history(
-        self, limit: int = 50, skip: int = 0, path: str | None = None
-    ) -> tuple[RevisionView, ...]:
-        """Commits, newest first; only those that touched `path` if given."""
-        ...
-
-    def revision(self, revision: str) -> RevisionDetail:
-        """One commit. Raises configrepo.errors.NotFound."""
-        ...
-
-    def compare_rollback(self, revision: str) -> Comparison:
-        """What going back to `revision` would change (cluster/ is never rolled back)."""
-        ...
-
-    def rollback(
-        self, person: Person, revision: str, message: str, request_id: str, base: str
-    ) -> CommitOutcome:
-        """Make a new commit whose configuration is that of `revision`.
-
-        `base` is the head that `compare_rollback` showed: if somebody committed since,
-        the rollback is refused, so that nothing unseen is undone.
-        """
-        ...
-
-    # membership
-    def invite(self, person: Person, form: AddForm) -> Invitation | Refused:
-        """Check the way to the other server and open an invitation (15 minutes, 5 tries)."""
-        ...
-
-    def invitation(self) -> Invitation | None:
-        """The open invitation, with who is knocking."""
-        ...
-
-    def withdraw(self, person: Person) -> None:
-        """Close the open invitation."""
-        ...
-
-    def accept(self, person: Person) -> Unification | Refused:
-        """Accept the knocking server: exchange keys and fetch its configuration."""
-        ...
-
-    def join(
-        self, person: Person, code: str, form: AddForm | None, own_address: str, own_ssh_port: int
-    ) -> JoinProgress:
-        """Present a code to the server that made it. Returns at once with the first stage."""
-        ...
-
-    def join_progress(self) -> JoinProgress:
-        """How far this server's own joining is."""
-        ...
-
-    def give_up_joining(self, person: Person) -> None:
-        """Forget a joining that has not been committed yet."""
-        ...
-
-    # unification (at the primary, or at the server that will be it)
-    def unification(self) -> Unification | None:
-        """The unification that waits, with the answers so far."""
-        ...
-
-    def answer(
-        self, person: Person, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
-    ) -> Unification | Refused:
-        """Keep the answers (all of them, replacing those kept before)."""
-        ...
-
-    def compare_unification(self) -> Comparison | Refused:
-        """What the unification would change on the servers that run now."""
-        ...
-
-    def commit_unification(self, person: Person, message: str, request_id: str) -> CommitOutcome:
-        """Make the merge commit and send it to all; refused while a row is open."""
-        ...
-
-    # users
-    def account(self, name: str) -> Account | None:
-        """The account with that name, for a login."""
-        ...
-
-    def token_account(self, token: str) -> Account | None:
-        """The account whose unexpired token this is, or None. Constant-time comparison."""
-        ...
-
-    def users(self) -> tuple[UserView, ...]:
-        """All `user` blocks."""
-        ...
-
-    def put_user(
-        self, person: Person, name: str, role: Role, password_hash: str | None, request_id: str
-    ) -> CommitOutcome:
-        """Add a user or change role and (if given) password hash; one commit."""
-        ...
-
-    def change_own_password(
-        self, person: Person, password_hash: str, request_id: str
-    ) -> CommitOutcome:
-        """Change the password of a person with an account in the configuration."""
-        ...
-
-    def create_token(
-        self, person: Person, user: str, name: str, days: int, request_id: str
-    ) -> TokenMade | Refused | Disagreed:
-        """Make a token for an existing user; one commit that holds only its SHA-256."""
-        ...
-
-    def revoke_token(self, person: Person, user: str, name: str, request_id: str) -> CommitOutcome:
-        """Remove a token; one commit."""
-        ...
-
-    # the rest
-    def repository(self) -> Path:
-        """Where `config.git` is, for the read-only clone."""
-        ...
-
-    def audit(self, person: Person, action: str, result: str) -> None:
-        """Write one line of the audit log; the caller must not pass secrets."""
-        ...
-
-    def audit_log(self, limit: int = 200) -> tuple[AuditEntry, ...]:
-        """The newest lines of the audit log, newest first."""
-        ...
