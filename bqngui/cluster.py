@@ -2,7 +2,7 @@
 
 Adding has two ways in, as the vendor's dialogue has: the server that is in the cluster
 invites and shows a join code, the other one joins with it. Both live on one page with
-the steps in their order. What changes by itself is refreshed by static/live.js and never
+the steps in their order. What changes by itself is refreshed by static/dashboard.js and never
 holds an input. A refusal is shown where it belongs and keeps what was typed.
 
 Edge: HTTP.

@@ -1,6 +1,6 @@
 """The home page: every server of the cluster at a glance, and each server's own home page.
 
-The pages refresh a fragment of themselves every two seconds (static/live.js); without
+The pages refresh a fragment of themselves every two seconds (static/dashboard.js); without
 JavaScript they are as new as the last load. Everything shown comes from `Desk.overview`.
 
 Edge: HTTP.

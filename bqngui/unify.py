@@ -131,6 +131,9 @@ def save() -> ResponseReturnValue:
         case Unification() as kept if action == "compare" and kept.open_rows:
             sentence = _still_open(len(kept.open_rows))
             return render_template("unify/index.html", page=unify_page(kept, sentence)), 422
+        case kept if faulty := _faulty_rows(kept):
+            page = unify_page(kept, f"Your answers are kept. {faulty} to correct.")
+            return render_template("unify/index.html", page=page), 422
         case _:
             target = "unify.compare" if action == "compare" else "unify.show"
             return redirect(url_for(target), 303)
@@ -232,6 +235,15 @@ def _effect(
 
 def _with(waiting: Unification, said: Said) -> Unification:
     return replace(waiting, answers=said.answers, acknowledged=said.acknowledged)
+
+
+def _faulty_rows(waiting: Unification) -> str:
+    """How many answers cannot be used, in words; "" if all can."""
+    count = sum(
+        row.id in waiting.answers and has_error(waiting.problems.get(row.id, ()))
+        for row in waiting.proposal.rows
+    )
+    return "" if count == 0 else f"{count} row{' has' if count == 1 else 's have'} an error"
 
 
 def _still_open(count: int) -> str:

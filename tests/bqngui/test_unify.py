@@ -133,6 +133,17 @@ def test_a_refusal_is_told_and_keeps_the_input(unifying: Site) -> None:
     assert told.get_json()["refused"] == "BQN 0 is not the primary any more."
 
 
+def test_an_answer_that_cannot_be_read_is_kept_and_told_at_its_row(unifying: Site) -> None:
+    visitor = unifying.visitor(Role.ADMINISTRATOR)
+    fields = {**ANSWERS, f"edit:{UPLINK}": "uplink rate fast", "action": "compare"}
+    answer = visitor.post("/unify", fields)
+    assert answer.status_code == 422
+    assert "Your answers are kept. 1 row has an error to correct." in answer.text
+    assert "found `fast`" in answer.text
+    assert waiting(unifying).answers[UPLINK] == Edit("uplink rate fast")
+    assert visitor.get("/unify/compare").status_code == 422
+
+
 def test_all_open_rows_can_be_answered_at_once(unifying: Site) -> None:
     visitor = unifying.visitor(Role.ADMINISTRATOR)
     fields = {f"take:{HOURS}": "joiner", "action": "open-rows-cluster"}
