@@ -87,8 +87,9 @@ def _store(account: Login, password_hash: str, request_id: str) -> str | None:
         shell.local_admin.store(LocalAccount(password_hash, one_time=False))
         return None
     match shell.desk.change_own_password(current_person(), password_hash, request_id):
-        case Committed():
-            _wait_for_arrival(account, password_hash)
+        case Committed(repeated=repeated):
+            if not repeated:
+                _wait_for_arrival(account, password_hash)
             return None
         case Refused(sentence):
             return sentence
