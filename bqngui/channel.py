@@ -100,7 +100,7 @@ class Channel:
 
     def shake_hands(self) -> Want | None:
         """One step of the handshake; None when it is done."""
-        assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - `secure` came before
+        assert isinstance(self._sock, ssl.SSLSocket)
         try:
             self._sock.do_handshake()
         except ssl.SSLWantReadError:
@@ -181,7 +181,7 @@ class Channel:
         if not waiting.poll(stall_s * 1000) or time.monotonic() > until:
             raise ConnectionAbortedError("the client does not take the answer")
 
-    def shutdown(self, how: int) -> None:
-        """Break the connection off, from any thread: whoever waits on it wakes up."""
+    def shutdown(self, _how: int) -> None:
+        """Break the connection off, from any thread: a worker that waits on it wakes up."""
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._sock, how)
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # not the one that ends TLS

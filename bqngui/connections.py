@@ -37,7 +37,11 @@ _SMALL = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long each stage may last (seconds), how many connections and how much they hold."""
+    """How long each stage may last (seconds), how many connections and how much they hold.
+
+    `stall_s`: how long a worker waits for a client that does not take its answer;
+    `finish_s`: how long a stop waits for the answers in work.
+    """
 
     handshake_s: float = 10.0
     head_s: float = 10.0
@@ -45,6 +49,8 @@ class Limits:
     idle_s: float = 30.0
     drain_s: float = 60.0
     linger_s: float = 2.0
+    stall_s: float = 30.0
+    finish_s: float = 5.0
     connections: int = 512
     held_bytes: int = 96 * 1024 * 1024
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BACKLOG = 512
-_STALL_S = 30.0
-_FINISH_S = 5
 _DRAIN_S = 2.0
 
 
@@ -61,6 +59,11 @@ class RunningGui:
         """The port that is served."""
         return self.address[1]
 
+    @property
+    def serving(self) -> bool:
+        """Whether it was not stopped."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Take no new requests, finish those in work, send their answers, then close."""
         self._connections.stop_accepting()
@@ -80,8 +83,9 @@ def start(app: WSGIApplication, settings: GuiSettings, limits: Limits | None = N
     context = tls_context(certificate)
     listener = _listen(settings.address, settings.port)
     host, port = listener.getsockname()[:2]
-    server = _Server((host, port), app, settings.threads)
-    connections = Connections(listener, context, server.take, limits or Limits())
+    limits = limits or Limits()
+    server = _Server((host, port), app, settings.threads, limits)
+    connections = Connections(listener, context, server.take, limits)
     server.give_back = connections.give_back
     return RunningGui(server, connections, (str(host), int(port)), certificate.fingerprint)
 
@@ -126,13 +130,14 @@ class _RequestBytes(io.BytesIO):
 class _AnswerWriter:
     """Where cheroot writes the answer."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, stall_s: float) -> None:
         self._channel = channel
+        self._stall_s = stall_s
         self.bytes_written = 0
 
     def write(self, data: bytes) -> int:
         """Send, or queue what the client does not take yet."""
-        self._channel.send(bytes(data), _STALL_S)
+        self._channel.send(bytes(data), self._stall_s)
         self.bytes_written += len(data)
         return len(data)
 
@@ -161,9 +166,9 @@ class _Connection(HTTPConnection):
 
     RequestHandlerClass = _Request
 
-    def __init__(self, server: _Server, channel: Channel, request: bytes) -> None:
+    def __init__(self, server: _Server, channel: Channel, request: bytes, stall_s: float) -> None:
         def file(sock: Channel, mode: str, size: int) -> object:
-            return _RequestBytes(request) if mode == "rb" else _AnswerWriter(sock)
+            return _RequestBytes(request) if mode == "rb" else _AnswerWriter(sock, stall_s)
 
         super().__init__(server, channel, file)
         self.remote_addr, self.remote_port = channel.address
@@ -182,11 +187,14 @@ class _Tls:
 class _Server(Server):
     """cheroot without its connections: a pool of threads that answer whole requests."""
 
-    def __init__(self, address: tuple[str, int], app: WSGIApplication, threads: int) -> None:
+    def __init__(
+        self, address: tuple[str, int], app: WSGIApplication, threads: int, limits: Limits
+    ) -> None:
         super().__init__(address, app, numthreads=threads, max=threads, server_name="BQN")
         self.max_request_header_size = HEAD_LIMIT + 1024
         self.ssl_adapter = _Tls()
         self.software = "BQN"
+        self._limits = limits
         self.give_back: Callable[[Channel], None] = _nowhere
 
     def open_for_work(self) -> None:
@@ -197,11 +205,11 @@ class _Server(Server):
     def finish_work(self) -> None:
         """Let the threads finish what they have, then end them."""
         self.ready = False
-        self.requests.stop(_FINISH_S)
+        self.requests.stop(self._limits.finish_s)
 
     def take(self, channel: Channel, request: bytes) -> None:
         """Give a request to the next free thread."""
-        self.requests.put(_Connection(self, channel, request))
+        self.requests.put(_Connection(self, channel, request, self._limits.stall_s))
 
     def put_conn(self, conn: _Connection) -> None:
         """A thread has answered, and the connection may be used again."""

@@ -73,7 +73,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
     yield make
     for served in started:
-        served.running.stop()
+        if served.running.serving:
+            served.running.stop()
 
 
 @contextlib.contextmanager
@@ -360,6 +361,29 @@ def test_stopping_finishes_what_was_begun_and_takes_nothing_new(serve: Serve) ->
     stopper.join(10)
     assert answers == [(200, b"finished")]
     assert not [t for t in threading.enumerate() if t.name.startswith(("gui-", "CP Server"))]
+
+
+@pytest.mark.parametrize(
+    "limits", [Limits(stall_s=0.3), Limits(finish_s=0.3)], ids=["given up", "stopped"]
+)
+def test_a_stream_that_nobody_takes_holds_up_nothing(serve: Serve, limits: Limits) -> None:
+    closed = threading.Event()
+
+    def endless(environ: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "application/octet-stream")])
+        try:
+            while True:
+                yield bytes(500_000)
+        finally:
+            closed.set()
+
+    served = serve(endless, limits)
+    with served.tls() as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(10) == b"HTTP/1.1 2"
+        if limits.finish_s < 1:
+            served.running.stop()
+        assert closed.wait(10)
 
 
 def test_an_application_that_fails_in_its_answer_cuts_it_off(serve: Serve) -> None:
