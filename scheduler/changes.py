@@ -109,7 +109,7 @@ def combine(
             open_keys = tuple(
                 Disagreement(row.path, row.key, row.base, row.cluster, row.joiner) for row in rows
             )
-            return Combined(dict(head), open_keys, ())
+            return Combined(dict(proposal.files), open_keys, ())
         case Invalid(problems):
             return Combined(dict(head), (), tuple(p for some in problems.values() for p in some))
 

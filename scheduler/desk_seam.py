@@ -97,7 +97,10 @@ class Desk(Protocol):
         ...
 
     def compare_rollback(self, revision: str) -> Comparison:
-        """What going back to `revision` would change (cluster/ is never rolled back)."""
+        """What going back to `revision` would change.
+
+        Members and users are never rolled back: no removed key, token or password returns.
+        """
         ...
 
     def rollback(

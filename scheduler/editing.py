@@ -46,6 +46,7 @@ from scheduler.views import (
 from scheduler.wire import ChangeRequest
 
 SHARED = ("common/", "servers/")
+USERS = "common/user/"
 
 
 class Editing:
@@ -268,10 +269,12 @@ class Editing:
     def _back_to(self, revision: str, head: CommitId) -> dict[str, str | None]:
         target = self._store.files(self._known(revision))
         now = self._store.files(head)
-        # A server that was not part of that revision keeps what it has.
+        # A server that was not part of that revision keeps what it has; and a revoked token
+        # or an old password must not come back with an old rate policy.
         there = {path.split("/")[1] for path in target if path.startswith("servers/")}
         scope = ("common/", *(f"servers/{server}/" for server in sorted(there)))
-        paths = {path for path in {*target, *now} if path.startswith(scope)}
+        both = {*target, *now}
+        paths = {p for p in both if p.startswith(scope) and not p.startswith(USERS)}
         return {p: target.get(p) for p in paths if target.get(p) != now.get(p)}
 
 
@@ -283,11 +286,16 @@ def _view(revision: Revision, running: Mapping[ServerId, str]) -> RevisionView:
         committer=revision.committer,
         time=revision.time,
         subject=revision.subject,
-        body=revision.message,
+        body=_with_trailers(revision),
         term=revision.trailers.get("Term", ""),
         server=revision.trailers.get("Server", ""),
         running_on=tuple(server for server, commit in running.items() if commit == revision.id),
     )
+
+
+def _with_trailers(revision: Revision) -> str:
+    lines = [f"{key}: {value}" for key, value in revision.trailers.items()]
+    return "\n\n".join(part for part in (revision.message, "\n".join(lines)) if part)
 
 
 def _shown(path: str) -> bool:
