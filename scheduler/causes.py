@@ -1,6 +1,6 @@
 """Why a connection failed, in the words that people search for, and what to do about it.
 
-Pure.
+Core: knows the exceptions of sockets and TLS, touches neither.
 """
 
 from __future__ import annotations

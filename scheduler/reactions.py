@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from configrepo.errors import RefMoved
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId, RefUpdate, Store
@@ -158,8 +159,14 @@ class Reactions:
         store = self._parts.store
         line = line_of(member.id)
         head = self._parts.replicator.fetch_from(target_of(member), (line,))[line]
-        if store.ref(line) != head:
-            store.move((RefUpdate(line, store.ref(line), head),), f"fetched from BQN {member.id}")
+        before = store.ref(line)
+        if before != head:
+            try:
+                store.move((RefUpdate(line, before, head),), f"fetched from BQN {member.id}")
+            except RefMoved:
+                # The job and a click may fetch at the same moment; both want the same.
+                if store.ref(line) != head:
+                    raise
         return head
 
     def start_to_lead(self, own: Member) -> Standing:
