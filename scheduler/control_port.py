@@ -97,6 +97,7 @@ class ControlPort:
         self._audience = audience
         self._now = now
         self._hello: Hello | None = None
+        self._told: tuple[Hello | None, tuple[PeerAddress, ...]] = (None, ())
         self._members: dict[ServerId, PeerAddress] = {}
         self._sessions: dict[ServerId, list[Session]] = {}
         self._contacts: dict[ServerId, Contact] = {}
@@ -118,6 +119,9 @@ class ControlPort:
 
     def set_members(self, hello: Hello | None, members: tuple[PeerAddress, ...]) -> None:
         """Take over who belongs to the cluster; no HELLO means alone."""
+        if (hello, members) == self._told:
+            return
+        self._told = (hello, members)
         pins = [member.certificate for member in members]
         self._server_context = tls.server_context(self._pem, pins)
         self._client_context = tls.client_context(self._pem, pins)

@@ -388,13 +388,12 @@ class ControlRoom:
 
 def _listen(address: str, port: int) -> socket.socket:
     """Open the control port; without an address on all, IPv6 and IPv4."""
-    family = socket.AF_INET6 if ":" in address or not address else socket.AF_INET
     try:
-        if not address and socket.has_dualstack_ipv6():
+        if not address and _has_ipv6():
             return socket.create_server(
                 ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=256
             )
-        family = socket.AF_INET if not address else family
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         return socket.create_server((address, port), family=family, backlog=256)
     except OSError as error:
         where = f"{address or '*'}:{port}"
@@ -402,3 +401,13 @@ def _listen(address: str, port: int) -> socket.socket:
             f"the control port {where} cannot be opened ({error.strerror}): stop the program that "
             "uses it, or set another [control] port"
         ) from error
+
+
+def _has_ipv6() -> bool:
+    """Whether IPv6 is not only compiled in but also switched on."""
+    if not socket.has_dualstack_ipv6():
+        return False
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as trial:
+        trial.bind(("::1", 0))
+        return True
+    return False

@@ -1,7 +1,7 @@
 """Who leads. Every rule that decides it is in this file; no socket, clock or disk is.
 
 `step(view, event, now)` takes what is known and what happened and gives what is known
-now and what is to be done. The rules (numbers as in `docs/control-plane.md`):
+now and what is to be done. The rules:
 
 R1  A started server counts its start up on the disk before it says anything, and only
     listens for `boot`.
@@ -165,7 +165,7 @@ def _after_own_pause(view: View, now: float) -> View:
     )
     leads = view.role is ControlRole.PRIMARY or isinstance(pending, Claiming)
     if leads and gap > timing.step_down_s:
-        said = f"BQN {view.me} was paused for {gap:.0f} s until {{0}} and does not trust its role"
+        said = f"BQN {view.me} was paused for {gap:.0f} s until {{0}} and listens before it acts"
         return _listen(view, now, Said(said, (now,)))
     return view
 

@@ -98,8 +98,9 @@ def _leads(view: View) -> Said:
 
 
 def _listens(view: View) -> Said:
-    listens = Said(f"BQN {view.me} listens since {{0}} before it acts", (view.listening_at,))
-    return listens if view.interrupted is None else _joined((view.interrupted, listens))
+    if view.interrupted is not None:
+        return view.interrupted
+    return Said(f"BQN {view.me} listens since {{0}} before it acts", (view.listening_at,))
 
 
 def _follows(view: View) -> Said:

@@ -55,6 +55,7 @@ class _Lane:
 
     routes: Mapping[str, Callable[[Any, dict[str, Any]], dict[str, Any]]]
     body_bytes: int
+    members: bool
 
 
 class _Pool:
@@ -124,8 +125,8 @@ class RpcServer:
     ) -> None:
         self._identity = identity
         self._pins = pins
-        self._rpc = _Lane(routes, RPC_BODY_BYTES)
-        self._join = _Lane(join_routes or {}, JOIN_BODY_BYTES)
+        self._rpc = _Lane(routes, RPC_BODY_BYTES, members=True)
+        self._join = _Lane(join_routes or {}, JOIN_BODY_BYTES, members=False)
         self._rpc_pool = _Pool("rpc", workers, waiting=64)
         self._join_pool = _Pool("join", join_workers, waiting=16)
         self._join_context = tls.join_server_context(identity.control_pem)
@@ -203,16 +204,16 @@ class RpcServer:
             )
             return
         shown = base64.b64encode(secured.getpeercert(binary_form=True) or b"").decode("ascii")
-        for server, pin in pins.items():
-            if pin == shown:
-                _Exchange(
-                    stream,
-                    server,
-                    self._rpc,
-                    crowded=lambda: self._rpc_pool.crowded,
-                    allowed=lambda: True,
-                )
-                return
+        server = next((server for server, pin in pins.items() if pin == shown), None)
+        if server is not None:
+            _Exchange(
+                stream,
+                server,
+                self._rpc,
+                crowded=lambda: self._rpc_pool.crowded,
+                # Asked at each request: a removed member may hold a connection open.
+                allowed=lambda: self._pins().get(server) == shown,
+            )
 
     def _allow(self, address: str) -> bool:
         with self._lock:
@@ -303,6 +304,9 @@ class _Exchange(BaseHTTPRequestHandler):
     def _handle(self, payload: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         handler = self._lane.routes.get(self.path)
         if not self._allowed():
+            self.close_connection = True
+            if self._lane.members:
+                return 403, _error("refused", "this server is not a member any more")
             return 429, _error("too-many", "too many requests from this address: wait a minute")
         if handler is None:
             return 404, _error("unknown", f"this server has no {self.path}: another release?")

@@ -144,7 +144,7 @@ class RpcClient:
         stream = _secure(
             str(place), place.address, place.port, context, tls.SNI_RPC, until - time.monotonic()
         )
-        assert isinstance(stream.connection, ssl.SSLSocket)  # noqa: S101 (for the type checker)
+        assert isinstance(stream.connection, ssl.SSLSocket)
         if tls.shown_digest(stream.connection) != tls.digest_b64(place.certificate):
             stream.close()
             raise WrongIdentity(f"{place} shows a certificate that is not the pinned one")
@@ -236,7 +236,7 @@ def call_join(
     stream = _secure(place, address, port, context, tls.SNI_JOIN, timeout_s)
     connection = _Connection(stream, place)
     try:
-        assert isinstance(stream.connection, ssl.SSLSocket)  # noqa: S101 (for the type checker)
+        assert isinstance(stream.connection, ssl.SSLSocket)
         shown = tls.shown_digest(stream.connection)
         if expected_fingerprint is not None and shown != expected_fingerprint:
             raise WrongIdentity(

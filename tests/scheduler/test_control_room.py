@@ -32,7 +32,7 @@ NewRoom = Callable[..., Room]
 def new_room(tmp_path: Path) -> Iterator[NewRoom]:
     rooms: list[Room] = []
 
-    def make(number: int, port: int = 0, timing: Timing | None = None) -> Room:
+    def make(number: int, port: int = 0, timing: Timing = QUICK) -> Room:
         rooms.append(Room(number, tmp_path / str(number), port, timing))
         return rooms[-1]
 
@@ -211,7 +211,7 @@ def test_killing_the_program_is_a_crash_for_the_others_and_known_within_seconds(
 
 
 def test_a_primary_whose_program_hangs_is_replaced(new_room: NewRoom, program: Program) -> None:
-    room = new_room(1, timing=QUICK)
+    room = new_room(1)
     _join(program, room)
     program.process.send_signal(signal.SIGSTOP)
     # Its control process runs on and answers, but a primary that cannot commit does not lead.
@@ -236,8 +236,8 @@ def test_a_control_process_that_dies_is_started_again_and_the_view_says_so(
 
 
 def test_a_returned_lower_server_catches_up_is_handed_over_and_leads(new_room: NewRoom) -> None:
-    higher = new_room(1, timing=QUICK)
-    lower = new_room(0, timing=QUICK)
+    higher = new_room(1)
+    lower = new_room(0)
     members = (lower.member(), higher.member())
     higher.room.set_members(members, CLUSTER, founding=True)
     higher.wait(lambda view: view.role is ControlRole.PRIMARY)
@@ -260,7 +260,7 @@ def test_the_term_survives_a_restart_and_is_never_used_again(
     port = rooms[0].room.port
     rooms[0].stop()
     rooms[1].stop()
-    again = new_room(0, port, QUICK)
+    again = new_room(0, port)
     again.room.set_members((again.member(), rooms[1].member()), CLUSTER)
     view = again.wait(lambda view: view.role is ControlRole.PRIMARY)
     assert view.epoch == 2
@@ -319,3 +319,16 @@ def test_a_damaged_memory_is_named_and_nothing_is_led(new_room: NewRoom, tmp_pat
     room = new_room(0)
     view = room.wait(lambda view: "election.json" in view.sentence)
     assert not view.running
+
+
+def test_the_control_process_is_small_and_knows_nothing_of_the_gui_git_or_ssh() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", "import scheduler.control_process, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    loaded = {name.split(".")[0] for name in said.stdout.split()}
+    heavy = {"flask", "jinja2", "bqngui", "dulwich", "git", "paramiko", "cryptography", "sqlite3"}
+    assert not loaded & heavy
