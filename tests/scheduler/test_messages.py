@@ -1,0 +1,96 @@
+"""Each message is read back as it was written, and what is not one is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from configrepo.model import ServerId
+from scheduler.control_view import ControlRole
+from scheduler.election_values import Beacon
+from scheduler.frames import MAX_BYTES_BEFORE_HELLO, BadFrame, decode, encode
+from scheduler.messages import (
+    Bye,
+    Err,
+    HandNo,
+    HandOk,
+    HandReq,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    UnknownType,
+    from_json,
+    to_json,
+)
+
+_BEACON = Beacon(ServerId(0), 3, 4, ControlRole.PRIMARY, 5, 6, None, "a" * 40)
+_FOLLOWER = Beacon(ServerId(255), 1, 1, ControlRole.SECONDARY, 0, 10**12 - 1, ServerId(0))
+_MESSAGES: list[Message] = [
+    Hello("c" * 32, ServerId(0), 1, "R5.0.0"),
+    Ping(1, _BEACON),
+    Pong(2, _FOLLOWER),
+    HandReq(),
+    HandOk(7, "b" * 40),
+    HandOk(7, None),
+    HandNo("BQN 1 does not lead"),
+    Bye(stopping=True, boot=3),
+    Err("removed"),
+]
+
+
+@pytest.mark.parametrize("message", _MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_is_read_back_as_it_was_written(message: Message) -> None:
+    assert from_json(decode(encode(to_json(message))[4:])) == message
+
+
+@pytest.mark.parametrize("message", _MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> None:
+    whole = to_json(message)
+    for field in whole.keys() - {"follow", "head"}:
+        with pytest.raises(BadFrame):
+            from_json({key: value for key, value in whole.items() if key != field})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": 256},
+        {"id": -1},
+        {"id": "0"},
+        {"id": True},
+        {"seq": 1.5},
+        {"epoch": 10**12},
+        {"role": "king"},
+        {"follow": 999},
+        {"heads": None},
+        {"heads": {"cluster": "A" * 40}},
+        {"heads": {"cluster": "a" * 39}},
+        {"t": 1},
+        {"t": "x" * 300},
+    ],
+    ids=str,
+)
+def test_a_field_that_is_not_as_it_should_be_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(BadFrame):
+        from_json({**to_json(Ping(1, _BEACON)), **change})
+
+
+def test_an_unknown_type_is_told_apart_from_a_bad_frame() -> None:
+    with pytest.raises(UnknownType, match="NOTIFY"):
+        from_json({"t": "NOTIFY"})
+
+
+def test_fields_of_a_newer_release_are_left_alone() -> None:
+    assert from_json({**to_json(HandReq()), "new": {"x": [1]}}) == HandReq()
+
+
+def test_control_characters_do_not_reach_a_log() -> None:
+    with pytest.raises(BadFrame):
+        from_json({"t": "ERR", "code": "x\x1b[31m\n"})
+
+
+def test_the_longest_hello_fits_into_what_a_stranger_may_send() -> None:
+    hello = Hello("c" * 64, ServerId(255), 2**53, "R" * 256)
+    assert len(encode(to_json(hello))) <= MAX_BYTES_BEFORE_HELLO
