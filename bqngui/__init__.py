@@ -119,7 +119,8 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     def layout() -> dict[str, object]:
         person = g.get("person")
         overview = desk.overview() if person is not None else None
-        menu = menu_for(person.role, pages) if person is not None else ()
+        inside = person is not None and not g.must_set_password
+        menu = menu_for(person.role, pages) if inside else ()
         return {
             "person": person,
             "overview": overview,
