@@ -46,6 +46,7 @@ from scheduler.wire import ChangeRequest
 CLUSTER = "refs/heads/cluster"
 GUARDED = ("common/user/", "cluster/")
 TRIES = 3
+LISTS = {"wire.conf": "wires", "route.conf": "routes", "undefined.conf": "undefined blocks"}
 
 
 def line_of(server: ServerId) -> str:
@@ -137,10 +138,10 @@ def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
 
 
 def title_of(path: str, text: str) -> str:
-    """The opener of a block, for a person; a flat file is called by its path."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("!")]
-    flat = len(lines) != 1 and all(not line.startswith(" ") for line in lines)
-    return path if flat or not lines else lines[0]
+    """What a person calls a file: the opener of its block, or what a shared file lists."""
+    listed = LISTS.get(path.rpartition("/")[2])
+    lines = (line for line in text.splitlines() if line and not line.startswith(("!", " ")))
+    return listed or next(lines, path)
 
 
 def servers_touched(

@@ -173,6 +173,6 @@ def test_a_secondary_and_a_server_that_hands_over_write_nothing(server: SmallSer
 def test_small_words() -> None:
     assert lay_over({"a": "1", "b": "2"}, {"a": None, "c": "3"}) == {"b": "2", "c": "3"}
     assert title_of("common/ntp.conf", "ntp\n server x\n") == "ntp"
-    assert title_of("servers/0/wire.conf", "wire 1 …\nwire 2 …\n") == "servers/0/wire.conf"
+    assert title_of("servers/0/wire.conf", "wire 1 …\nwire 2 …\n") == "wires"
     changed = changes_between({"servers/1/a.conf": "x\n"}, {})
     assert servers_touched(changed, (ServerId(0), ServerId(1))) == (1,)
