@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
-from scripts.demo_servers import Demo, DemoError, DemoServer, wait_for
+from scripts.demo_servers import APP, Demo, DemoError, DemoServer, wait_for
 from scripts.page_reader import Element
 from scripts.visitor import Page, VisitError, Visitor
 
@@ -121,6 +121,17 @@ def git(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Com
     clean |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8", **(env or {})}
     return subprocess.run(
         ["git", *arguments], capture_output=True, text=True, check=False, env=clean, timeout=120
+    )
+
+
+def command(server: DemoServer, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program for one server."""
+    return subprocess.run(
+        [*APP, *words, "--settings", str(server.settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 

@@ -9,7 +9,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from scripts.tour import Tour, expect, git
+from scripts.demo_servers import wait_for
+from scripts.tour import SETTLING_S, Tour, command, expect, git
 from scripts.visitor import Page
 
 SECRET = "example-Rest-pw1"  # noqa: S105 - the REST password of examples/bqn1-v1.conf
@@ -27,7 +28,23 @@ def clone_and_audit(tour: Tour) -> str:
         commits = _judge(clone)
         _no_secret(clone)
         _push_is_refused(clone, access)
+        _clone_with_a_token_of_the_command_line(tour, Path(folder))
     return f"{commits} signed commits, fsck clean, no secret in any object, push refused"
+
+
+def _clone_with_a_token_of_the_command_line(tour: Tour, folder: Path) -> None:
+    made = command(tour.server(0), "token", "create", AUDITOR, "--role", "viewer")
+    expect(made.returncode == 0, f"app.py token create: {made.stderr}")
+    access = _access(tour, made.stdout.strip(), server=1)
+    clone = folder / "again"
+
+    def cloned() -> bool | None:
+        git(*access, "clone", f"{tour.server(1).url}git/cluster.git", str(clone))
+        return (clone / "cluster" / "allowed_signers").is_file() or None
+
+    wait_for("BQN 1 to know the token and to give the clone", cloned, SETTLING_S)
+    wrong = git(*_access(tour, "wrong"), "ls-remote", _url(tour))
+    expect(wrong.returncode != 0, "a wrong token was taken")
 
 
 def _make_token(tour: Tour) -> str:
@@ -47,9 +64,9 @@ def _url(tour: Tour) -> str:
     return f"{tour.server(0).url}git/cluster.git"
 
 
-def _access(tour: Tour, token: str) -> list[str]:
+def _access(tour: Tour, token: str, server: int = 0) -> list[str]:
     helper = f"!f() {{ echo username={AUDITOR}; echo password={token}; }}; f"
-    certificate = tour.server(0).certificate
+    certificate = tour.server(server).certificate
     return ["-c", f"http.sslCAInfo={certificate}", "-c", f"credential.helper={helper}"]
 
 

@@ -13,6 +13,7 @@ from scripts.tour import (
     Tour,
     check_runs,
     cluster_words,
+    command,
     expect,
     facts_of,
     git,
@@ -55,8 +56,11 @@ def lose_the_primary(tour: Tour) -> str:
     why = " ".join(p.text for p in primary.find_all("p"))
     expect("BQN 0" in why, f"BQN 1 does not say why it leads: {why}")
     expect(bool(primary.find_all("time")), "BQN 1 does not say since when it leads")
-    dashboard = at_secondary.get("/")
-    expect("Since" in dashboard.text, "the dashboard does not say since when")
+    dashboard = at_secondary.get("/").tree
+    expect("BQN 0 does not answer" in dashboard.text, "the dashboard does not say why")
+    expect(bool(dashboard.find_all("time")), "the dashboard does not say since when")
+    states = [command(tour.server(s), "status").returncode for s in (0, 1)]
+    expect(states == [2, 1], f"app.py status says {states} instead of not running and degraded")
     revision = _edit(tour, 1, "rate-30Mbps", "uplink rate 6000", "uplink rate 7000")
 
     def run_it() -> bool | None:
@@ -82,6 +86,9 @@ def primary_returns(tour: Tour) -> str:
         is_kept = git("--git-dir", repository, "merge-base", "--is-ancestor", revision, head)
         expect(is_kept.returncode == 0, f"the commit made {when} is missing: {revision}")
     check_runs(tour, (0, 1, 2), "uplink rate 2500", "uplink rate 7000")
+    for server in tour.demo.servers:
+        told = command(server, "status")
+        expect(told.returncode == 0, f"app.py status of BQN {server.id}: {told.stdout}")
     return f"caught up and leads again after {seconds:.1f} s; no commit is missing"
 
 

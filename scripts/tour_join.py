@@ -57,10 +57,16 @@ def add_server(tour: Tour, joiner: int) -> str:
     page = wait_for(f"BQN {joiner} to knock", lambda: _knocking(tour, joiner), CODE_WAIT_S)
     ways |= _ways(page)
     expect(len(ways) == 4, f"four ways must be checked, the pages show {sorted(ways)}")
+    here, there = _fingerprint(page), _fingerprint(tour.at(joiner).get("/cluster/add"))
+    expect(here == there != "", f"the fingerprints differ: {here!r} and {there!r}")
     accept = page.form("fingerprint", action="/cluster/accept")
     page = tour.at(0).send(page, accept, {})
     expect(page.path == "/unify", f"accepting leads to {page.path} instead of /unify")
-    return "control port and SSH reachable in both directions, join code taken, accepted"
+    return "both ports reachable in both directions, code taken, fingerprints equal, accepted"
+
+
+def _fingerprint(page: Page) -> str:
+    return " ".join(shown.text for shown in page.tree.find_all("p", "fingerprint"))
 
 
 def _knocking(tour: Tour, joiner: int) -> Page | None:
@@ -88,6 +94,10 @@ def unify_without_question(tour: Tour) -> str:
     asked = page.tree.find_all("fieldset", "ask")
     expect(not asked, f"{len(asked)} questions are asked, there should be none")
     told = page.tree.find_all(css_class="tell")
+    for row in told:
+        sides = {term.text for term in row.find_all("dt")}
+        complete = sides == {"Factory default", "BQN 0", "BQN 1", "Proposal"}
+        expect(complete and bool(row.find_all("p", "why")), f"a row does not say all: {row.text}")
     text = page.text
     for word in ("servers/1/interface", "route", "216.229.0.50", "*.nperf.com"):
         expect(word in text, f"the page does not show {word}")
