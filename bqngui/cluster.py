@@ -231,7 +231,7 @@ def _add_page(
         progress=progress,
         unification=unification,
         steps=steps_of(invitation, progress, unification is not None),
-        fingerprint=fingerprint_groups(knock.fingerprint if knock else progress.sentence),
+        fingerprint=fingerprint_groups(knock.fingerprint if knock else progress.fingerprint),
         invite=invite or {"own_address": own, "other_ssh_port": DEFAULT_SSH_PORT},
         join=join or _kept(progress) or {"own_address": own, "own_ssh_port": ssh_port},
         faults=faults or {},

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from configrepo.errors import ConfigRepoError
+from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId, Store
 from scheduler.changes import Changes
@@ -36,6 +37,7 @@ class Gathering:
         observer: Observer,
         control: Callable[[], ControlView],
         own_report: Callable[[], Report],
+        own_record: Callable[[], Member],
         push_errors: Callable[[], Mapping[ServerId, str]],
         alarms: Callable[[], tuple[str, ...]],
     ) -> None:
@@ -48,6 +50,7 @@ class Gathering:
         self._observer = observer
         self._control = control
         self._own_report = own_report
+        self._own_record = own_record
         self._push_errors = push_errors
         self._alarms = alarms
         self._expected: tuple[tuple[str, str], dict[ServerId, str]] = (("", ""), {})
@@ -64,6 +67,7 @@ class Gathering:
         return Facts(
             me=self._me,
             own=own,
+            own_record=self._own_record(),
             members=members,
             control=self._control(),
             head=head,

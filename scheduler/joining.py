@@ -150,10 +150,11 @@ class Joining:
             if answer["stage"] == "accepted":
                 return record_from_json(answer["record"])
             sentence = (
-                f"BQN {code.id} knows this server. Compare the fingerprint there with "
-                f"{fingerprint(own.certificate)} and accept it (Administration → Cluster)."
+                f"BQN {code.id} knows this server. Compare the fingerprint there with the one "
+                f"of this server, and accept it there (Administration → Cluster)."
             )
-            self._say(attempt, JoinProgress("waiting", sentence, reaches, code.id))
+            shown = fingerprint(own.certificate)
+            self._say(attempt, JoinProgress("waiting", sentence, reaches, code.id, shown))
             if self._pause(POLL_S):
                 return None
         return None

@@ -84,6 +84,7 @@ class Facts:
 
     me: ServerId
     own: Report
+    own_record: Member
     members: tuple[Member, ...]
     control: ControlView
     head: str
@@ -244,16 +245,5 @@ def _sync(facts: Facts, server: ServerId, report: Report | None, state: Word) ->
 
 
 def _alone(facts: Facts) -> ServerView:
-    member = Member(
-        id=facts.me,
-        name=facts.own.name,
-        address="",
-        ssh_port=0,
-        control_port=0,
-        certificate="",
-        ssh_host_key="",
-        ssh_key="",
-        state="active",
-    )
-    view = _view(facts, member, facts.own, Word("ready", "You are logged in here."), None)
-    return replace(view, role="alone")
+    here = Word("ready", "You are logged in here.")
+    return replace(_view(facts, facts.own_record, facts.own, here, None), role="alone")

@@ -27,6 +27,7 @@ from configrepo.unify import (
     RowId,
     Settled,
     StillOpen,
+    Take,
     problems_by_row,
     propose,
     settle,
@@ -125,14 +126,23 @@ class Unifying:
     def _judge(
         self, proposal: Proposal, kept: Answers, joiner: Member
     ) -> tuple[Mapping[str, tuple[Problem, ...]], tuple[RowId, ...]]:
+        """The problems of the result as it stands, per row, and the rows that are open."""
         match settle(proposal, kept.answers, kept.acknowledged):
+            case StillOpen(row_ids):
+                # What is answered is judged now, with the cluster's values for the rest.
+                filled = {**{row: Take("cluster") for row in row_ids}, **kept.answers}
+                everything = frozenset(row.id for row in proposal.rows)
+                settled = settle(proposal, filled, everything)
+            case settled:
+                row_ids = ()
+        match settled:
             case Settled(files):
                 problems = self._problems(self._whole(files, joiner))
-                return problems_by_row(proposal, problems), ()
-            case StillOpen(row_ids):
-                return {}, tuple(row_ids)
+                return problems_by_row(proposal, problems), row_ids
             case Invalid(unread):
-                return unread, ()
+                return unread, row_ids
+            case StillOpen():
+                return {}, row_ids
 
     def _whole(self, settled: Files, joiner: Member) -> dict[str, str]:
         """The tree of the merge commit: common parts as settled, the rest side by side."""

@@ -317,13 +317,15 @@ class JoinProgress:
     """How far this server's own joining is, as the joining server sees it.
 
     `stage`: none, checking, waiting (for acceptance), accepted (unification is done at
-    the primary), joined, failed. `sentence` says it in words with what to do.
+    the primary), joined, failed. `sentence` says it in words with what to do;
+    `fingerprint` is this server's own, to be compared while it waits.
     """
 
     stage: Literal["none", "checking", "waiting", "accepted", "joined", "failed"]
     sentence: str
     reaches: tuple[Reach, ...] = ()
     primary: ServerId | None = None
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

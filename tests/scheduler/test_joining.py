@@ -116,7 +116,7 @@ def test_a_join_goes_from_the_code_to_the_keys_of_both(world: World) -> None:
     assert seen.stage == "knocking"
     assert seen.knock is not None
     assert (seen.knock.id, seen.knock.address) == (1, "192.0.2.11")
-    assert seen.knock.fingerprint in world.joining.progress.sentence
+    assert seen.knock.fingerprint == world.joining.progress.fingerprint
     assert [reach.source for reach in seen.knock.reaches] == ["BQN 1", "BQN 0"]
 
     old = dict(world.rings)

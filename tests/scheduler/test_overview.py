@@ -53,6 +53,7 @@ ALIVE = PeerView(ONE, "alive", "it answers", role="secondary", version="R5.0.0")
 FACTS = Facts(
     me=ZERO,
     own=report(ZERO),
+    own_record=member(ZERO),
     members=(member(ZERO), member(ONE)),
     control=ControlView(
         ZERO, ControlRole.PRIMARY, 1, NOW, "BQN 0 has led since 03:00", peers=(ALIVE,)

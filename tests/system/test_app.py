@@ -81,7 +81,7 @@ class Place:
         with process.stdout:
             try:
                 for line in process.stdout:
-                    if line.startswith("certificate SHA-256"):
+                    if line.startswith("certificate SHA256:"):
                         break
                 yield process
             finally:

@@ -1,0 +1,427 @@
+"""Puts the parts of one server together: stores, the other servers, changes, jobs.
+
+The parts know one another only through the callables that they are given here. What the
+GUI shows is `Assembly.desk`; which GUI shows it, this room does not know.
+
+Edge: starts and stops every part.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+from configrepo.members import Member
+from configrepo.model import ServerId
+from configrepo.store import Store
+from scheduler.applying import Applier, ApplyCommands
+from scheduler.audit import AuditLog
+from scheduler.authorized_keys import GATE
+from scheduler.changes import Changes, line_of
+from scheduler.clock import Clock
+from scheduler.connectivity import Expected, check_both
+from scheduler.control_room import ControlRoom, ControlSettings
+from scheduler.control_view import ControlRole, ControlView
+from scheduler.desk import ServerDesk
+from scheduler.doors import Doors
+from scheduler.drafts import Drafts
+from scheduler.editing import Editing
+from scheduler.founding import keyring_path, signer_of
+from scheduler.gathering import Gathering
+from scheduler.identity import Identity
+from scheduler.inviting import Inviting
+from scheduler.joincode import JoinCode, host_key_digest
+from scheduler.joining import Joining
+from scheduler.membership import Membership, Self
+from scheduler.observing import Observer
+from scheduler.overview import overview_of
+from scheduler.people import People
+from scheduler.reactions import Parts, Reactions, target_of
+from scheduler.receiving import Receiver
+from scheduler.replication import Replicator, Seams
+from scheduler.reporting import Reporting
+from scheduler.roster import Roster
+from scheduler.rpc import RpcServer
+from scheduler.rpc_client import RpcClient, call_join
+from scheduler.running_text import RunningText
+from scheduler.sampling import Sampler, meter_of
+from scheduler.settings_table import Settings
+from scheduler.ssh import SshPool
+from scheduler.sshd import OwnSshd, account, system_host_key
+from scheduler.state_dir import RELEASE, StateDir
+from scheduler.submission import Submission
+from scheduler.unifying import Unifying
+from scheduler.vault import Vault
+from scheduler.views import Overview, Reach
+
+JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1}
+
+
+class Assembly:
+    """One running server without its GUI.
+
+    Args:
+        settings: of this server.
+        hash_password: turns the clear password of a user into its hash.
+        stopping: is set when the program is told to stop.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        hash_password: Callable[[str], str],
+        stopping: threading.Event,
+    ) -> None:
+        self.settings = settings
+        self.hash_password = hash_password
+        self.stopping = stopping
+        self.state = StateDir.open(settings.server.state)
+        record = self.state.record()
+        self.me = record.id
+        self.name = settings.server.name or record.name
+        self.control_port = settings.control_port(self.me)
+        self.stack = ExitStack()
+
+    def start(self) -> None:
+        """Start every part; those that were started are stopped again if a later one fails."""
+        with ExitStack() as stack:
+            self.stack = stack
+            self.state.lock()
+            stack.callback(self.state.unlock)
+            self._remember()
+            self._reach_others()
+            self._bring_changes()
+            self._act_on_time()
+            self.stack = stack.pop_all()
+
+    def stop(self) -> None:
+        """Stop every part, the last one first."""
+        self.stack.close()
+
+    # --- what remembers ---------------------------------------------------------------
+
+    def _remember(self) -> None:
+        self.identity = Identity.load(self.state.keys)
+        self.vault = Vault(keyring_path(self.state), self.hash_password)
+        self.store = self.stack.enter_context(
+            Store.open(self.state.repository, signer_of(self.identity, self.me), hooks=GATE.parent)
+        )
+        self.roster = Roster(self.store)
+        self.drafts = Drafts(self.state.drafts)
+        self.audit = AuditLog(self.state.path / "audit.jsonl")
+
+    # --- the other servers ------------------------------------------------------------
+
+    def _reach_others(self) -> None:
+        ssh = self.settings.ssh
+        self.authorized_keys = ssh.authorized_keys or self.state.path / "ssh" / "authorized_keys"
+        self.ssh_host_key = self._ssh_host_key()
+        self.ssh_pool = SshPool(self.identity.private_key, ssh.user or account())
+        self.stack.callback(self.ssh_pool.close)
+        self.rpc_client = RpcClient(self.identity)
+        self.stack.callback(self.rpc_client.close)
+        self.control = ControlRoom(
+            ControlSettings(
+                id=self.me,
+                port=self.control_port,
+                address=self.settings.control.address,
+                preset=self.settings.control.preset,
+                state_dir=self.state.path,
+                keys_dir=self.state.keys,
+                version=RELEASE,
+            )
+        )
+        self.inviting = Inviting(
+            self.state.path / "inviting.json",
+            keyring=lambda: self.vault.keyring,
+            keep_keyring=self.vault.keep,
+            check_back=self._check_joiner,
+            clock=time.monotonic,
+        )
+        self.joining = Joining(
+            self.state.path / "joining.json",
+            call=self._call_join,
+            check=self._check_inviter,
+            keyring=lambda: self.vault.keyring,
+            keep_keyring=self.vault.keep,
+            on_agreed=lambda _: self.doors.set(),
+            pause=self.stopping.wait,
+        )
+
+    def _ssh_host_key(self) -> str:
+        ssh = self.settings.ssh
+        if ssh.own_sshd:
+            sshd = OwnSshd(self.state.path / "sshd", ssh.port, self.authorized_keys, ssh.address)
+            sshd.start()
+            self.stack.callback(sshd.stop)
+            return sshd.host_key
+        return system_host_key(ssh.host_key_public)
+
+    def _check_joiner(self, record: Member) -> tuple[Reach, ...]:
+        target, ports = f"BQN {record.id}", (record.control_port, record.ssh_port)
+        expected = Expected(record.id)
+        return check_both(f"BQN {self.me}", target, record.address, ports, expected)
+
+    def _check_inviter(self, code: JoinCode) -> tuple[Reach, ...]:
+        target, ports = f"BQN {code.id}", (code.control_port, code.ssh_port)
+        expected = Expected(code.id, code.control_fingerprint)
+        return check_both(f"BQN {self.me}", target, code.address, ports, expected)
+
+    def _call_join(self, code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        answer, _ = call_join(
+            code.address, code.control_port, code.control_fingerprint, route, dict(body)
+        )
+        return answer
+
+    # --- changes and what they need ---------------------------------------------------
+
+    def _bring_changes(self) -> None:
+        def call(
+            member: Member, route: str, body: Mapping[str, Any], timeout_s: float
+        ) -> dict[str, Any]:
+            return self.rpc_client.call(member, route, dict(body), timeout_s)
+
+        self.changes = Changes(
+            self.store,
+            self.me,
+            standing=lambda: self.submission.standing(),
+            seal=self.vault.seal_files,
+            on_commit=lambda _: self.reactions.cluster_moved(),
+        )
+        self.submission = Submission(
+            self.me, self.store, self.changes, self._view, self.roster.active, call
+        )
+        self.observer = Observer(self.me, self.roster.active, call, time.monotonic)
+        self.stack.callback(self.observer.close)
+        self.applier = Applier(
+            self.state.path,
+            self.me,
+            self.store,
+            RunningText(self.store, self.vault, self.me),
+            ApplyCommands(
+                self.settings.apply.apply_command,
+                self.settings.apply.health_command,
+                self.settings.apply.read_command,
+                self.settings.apply.timeout_s,
+            ),
+            now=lambda: datetime.now(UTC),
+        )
+        samples = self.settings.samples
+        meter = meter_of(
+            samples.source, samples.access, samples.internet, self.me, lambda: self._newest()[1]
+        )
+        self.sampler = Sampler(meter, time.time)
+        self.reporting = Reporting(
+            self.me,
+            self.name,
+            self.settings.gui.port,
+            self.state,
+            self.roster,
+            self.changes,
+            self.applier,
+            self.sampler,
+        )
+        self.replicator = Replicator(
+            self.store,
+            self.ssh_pool,
+            Seams(
+                targets=lambda: [target_of(m) for m in self.roster.active() if m.id != self.me],
+                leading=lambda: self._view().role is ControlRole.PRIMARY,
+                ahead=lambda server, refs: self.reactions.ahead(server, refs),
+                acknowledged=lambda *_: None,
+                now=lambda: datetime.now(UTC),
+                jitter=lambda: random.uniform(-1.0, 1.0),  # noqa: S311 - spreads load
+            ),
+        )
+        self.stack.callback(self.replicator.close)
+        self.gathering = Gathering(
+            self.me,
+            self.store,
+            self.vault,
+            self.roster,
+            self.changes,
+            self.submission,
+            self.observer,
+            control=self._view,
+            own_report=self.reporting.report,
+            own_record=lambda: self.membership.own_record(),
+            push_errors=self._push_errors,
+            alarms=lambda: self.reactions.alarms(),
+        )
+        self.unifying = Unifying(
+            self.me,
+            self.store,
+            self.changes,
+            self.drafts,
+            self.vault.reseal,
+            admitted=lambda: self.inviting.admitted,
+            own_record=lambda: self.membership.own_record(),
+            standing=lambda: self.reactions.start_to_lead(self.membership.own_record()),
+        )
+        self.membership = Membership(
+            self._myself(),
+            self.inviting,
+            self.joining,
+            self.unifying,
+            self.submission,
+            self.roster.active,
+            check_both,
+            lambda member: self.reactions.fetch_line(member),
+            self.settings.ssh.port,
+            self.control_port,
+        )
+        self.desk = ServerDesk(
+            self._overview,
+            Editing(
+                self.me,
+                self.store,
+                self.drafts,
+                self.changes,
+                self.submission,
+                self.vault.seal_document,
+                members=lambda: tuple(m.id for m in self.roster.active()) or (self.me,),
+                running=self.gathering.running_on,
+            ),
+            self.membership,
+            self.unifying,
+            People(
+                self.submission,
+                files=self._newest,
+                seal=self.vault.seal,
+                unseal=self.vault.open,
+                today=lambda: datetime.now(UTC).date(),
+            ),
+            self.audit,
+            self.state.repository,
+        )
+
+    def _view(self) -> ControlView:
+        return self.control.view
+
+    def _newest(self) -> tuple[str, dict[str, str]]:
+        head = self.changes.head()
+        return head, self.store.files(head)
+
+    def _myself(self) -> Self:
+        def record(address: str, ssh_port: int) -> Member:
+            return Member(
+                id=self.me,
+                name=self.name,
+                address=address,
+                ssh_port=ssh_port,
+                control_port=self.control_port,
+                certificate=self.identity.certificate_b64,
+                ssh_host_key=self.ssh_host_key,
+                ssh_key=self.identity.ssh_public,
+            )
+
+        return Self(
+            id=self.me,
+            record=record,
+            cluster_id=lambda: self.state.record().cluster_id,
+            keep_cluster_id=self.state.set_cluster,
+            control_fingerprint=self.identity.fingerprint,
+            ssh_fingerprint=host_key_digest(self.ssh_host_key),
+        )
+
+    def _overview(self) -> Overview:
+        return overview_of(self.gathering.facts())
+
+    def _push_errors(self) -> dict[ServerId, str]:
+        states = self.replicator.states()
+        return {server: state.sentence for server, state in states.items() if not state.ok}
+
+    # --- what happens at its time -----------------------------------------------------
+
+    def _act_on_time(self) -> None:
+        self.clock = Clock(JOB_THREADS)
+        self.stack.callback(self.clock.stop)
+        self.doors = Doors(
+            self.me,
+            self.authorized_keys,
+            self.state.path,
+            self.roster,
+            self.inviting,
+            self.joining,
+            self._view,
+        )
+        self.reactions = Reactions(
+            Parts(
+                me=self.me,
+                state=self.state,
+                store=self.store,
+                roster=self.roster,
+                changes=self.changes,
+                submission=self.submission,
+                inviting=self.inviting,
+                joining=self.joining,
+                doors=self.doors,
+                control=self.control,
+                replicator=self.replicator,
+                wake=self.clock.wake,
+                wait=self.stopping.wait,
+                monotonic=time.monotonic,
+            )
+        )
+        receiver = Receiver(
+            self.state.path,
+            self.me,
+            self.store,
+            self.doors.situation,
+            self.reactions.received,
+        )
+        receiver.start()
+        self.stack.callback(receiver.stop)
+        self._answer_others()
+        self.clock.every(1.0, self._apply, "apply", "apply")
+        self.clock.every(1.0, self.replicator.run, "replicate", "push")
+        self.clock.every(2.0, self.observer.observe, "observe", "observe")
+        self.clock.every(2.0, self._sample, "sample", "sample")
+        self.clock.every(5.0, self._fetch_joiner, "fetch the joiner", "push")
+        self.doors.set()
+        self.control.start()
+        self.stack.callback(self.control.stop)
+        self.reactions.tell_control()
+
+    def _answer_others(self) -> None:
+        rpc = RpcServer(
+            self.identity,
+            self.doors.pins,
+            routes={
+                "/report": self.reporting.answer,
+                "/commit": self.submission.receive,
+            },
+            join_routes={
+                "/probe": self.reporting.probe,
+                "/join/knock": lambda _address, body: self.inviting.knock(
+                    self.membership.own_record(), body
+                ),
+                "/join/enter": lambda _address, body: self.inviting.enter(body),
+            },
+        )
+        self.stack.callback(rpc.stop)
+        self.control.on_connection = rpc.accept
+        self.control.on_view = self.reactions.view_changed
+        self.control.on_handover = self.reactions.hand_over
+        self.control.on_catch_up = self.reactions.catch_up
+
+    def _apply(self) -> str:
+        self.applier.apply(self.changes.head())
+        running = self.applier.check()
+        return f"{running.result}: {running.sentence}"
+
+    def _sample(self) -> str:
+        self.sampler.take(time.monotonic())
+        return "one sample taken"
+
+    def _fetch_joiner(self) -> str:
+        admitted = self.inviting.admitted
+        if admitted is None or self.store.ref(line_of(admitted.id)) is not None:
+            return "nobody is joining"
+        refused = self.membership.fetch_admitted()
+        return refused.sentence if refused else f"the line of BQN {admitted.id} was fetched"
