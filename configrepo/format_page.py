@@ -28,7 +28,7 @@ from configrepo.schema import (
     BLOCKS,
     COMMENTS_FILE,
     COMMON_UNDEFINED_FILE,
-    MEMBER,
+    OWN_BLOCKS,
     PROFILE_TYPES,
     SECRET_WORDS,
     UNDEFINED_FILE,
@@ -78,7 +78,7 @@ for a leading dot or dash and for names that some system reserves; at most {MAX_
 
 def page() -> str:
     """The whole page as Markdown."""
-    rows = "".join(_row(row) for row in (*BLOCKS, MEMBER))
+    rows = "".join(_row(row) for row in (*BLOCKS, *OWN_BLOCKS))
     return _TOP + rows + _undefined() + _checks() + _kinds()
 
 
@@ -122,8 +122,8 @@ Undefined blocks are in `{_with_id(UNDEFINED_FILE)}`, those that an operator mar
 `{COMMON_UNDEFINED_FILE}`. In an undefined line the word after one of
 {words}
 is a secret. The header and trailing comments of a saved file are in
-`{_with_id(COMMENTS_FILE)}`. The last row above is made by the program and is not part of a
-saved file.
+`{_with_id(COMMENTS_FILE)}`. The last two rows above are made by the program and are not part of
+a saved file.
 
 PROFILETYPE is one of
 {_words(PROFILE_TYPES)},
@@ -173,7 +173,7 @@ def _kinds() -> str:
 
 def _places() -> Iterator[tuple[ValueKind, str]]:
     """Every value of the table with the word before it."""
-    for row in (*BLOCKS, MEMBER):
+    for row in (*BLOCKS, *OWN_BLOCKS):
         for pattern in (row.opener, *(child.pattern for child in row.children)):
             words = shown(pattern).replace("[", "").replace("]", "").split()
             for number, value in enumerate(_flat(pattern.elements)):

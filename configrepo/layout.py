@@ -27,7 +27,7 @@ from configrepo.schema import (
     BLOCKS,
     COMMENTS_FILE,
     COMMON_UNDEFINED_FILE,
-    MEMBER,
+    OWN_BLOCKS,
     UNDEFINED_FILE,
 )
 from configrepo.words import BadWord, join, split
@@ -122,7 +122,7 @@ def _row_of(path: str) -> BlockRow | None:
     return _BY_FILE.get(generic) or _BY_FILE.get(f"{folder}/{{name}}.conf")
 
 
-_BY_FILE = {row.file: row for row in (*BLOCKS, MEMBER)}
+_BY_FILE = {row.file: row for row in (*BLOCKS, *OWN_BLOCKS)}
 _MANY = frozenset(row.file for row in BLOCKS if row.shared) | {
     UNDEFINED_FILE,
     COMMON_UNDEFINED_FILE,

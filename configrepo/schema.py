@@ -183,6 +183,20 @@ _MEMBER = _Spec(
         "= ssh-host-key <type> <key>",
         "= ssh-key <type> <key>",
         "= state active|removed",
+        "= removed <date>",
+        "= ineligible reason <text> [ until <date> ]",
+        "# former-key <type> <key*> until <date>",
+        "# seen-from <server-id*> address <host> [ ssh-port <port> ] [ control-port <port> ]",
+    ),
+)
+
+_CLUSTER = _Spec(
+    "cluster",
+    "cluster/cluster.conf",
+    "Cluster",
+    (
+        "= sealing-key <key>",
+        "= automation-paused since <date> remind <date> reason <text>",
     ),
 )
 
@@ -215,18 +229,22 @@ def _row(index: int, spec: _Spec) -> BlockRow:
 
 BLOCKS: tuple[BlockRow, ...] = tuple(_row(index, spec) for index, spec in enumerate(_TABLE))
 MEMBER: BlockRow = _row(len(_TABLE), _MEMBER)
+CLUSTER: BlockRow = _row(len(_TABLE) + 1, _CLUSTER)
+OWN_BLOCKS = (MEMBER, CLUSTER)
+"""What the program itself keeps under `cluster/`; no saved file holds it."""
 
 _LONGEST = 2
 _BY_LITERAL = {row.opener.literal: row for row in BLOCKS}
 _CHILDREN = {
-    row: {child.pattern.literal: child for child in row.children} for row in (*BLOCKS, MEMBER)
+    row: {child.pattern.literal: child for child in row.children} for row in (*BLOCKS, *OWN_BLOCKS)
 }
 
 
 def block_row(words: tuple[str, ...], member: bool = False) -> BlockRow | None:
     """The row whose literal words begin this opener (the longest wins), or None."""
-    if member and words[:1] == MEMBER.opener.literal:
-        return MEMBER
+    own = next((row for row in OWN_BLOCKS if words[:1] == row.opener.literal), None)
+    if member and own is not None:
+        return own
     for length in range(_LONGEST, 0, -1):
         row = _BY_LITERAL.get(words[:length])
         if row is not None:

@@ -111,10 +111,20 @@ class Keyring:
         """This ring with the keys of `other` to open; this one's current key still seals."""
         return type(self)(self.current_key_id, {**other.keys, **self.keys})
 
+    def with_new_key(self) -> tuple[Self, str]:
+        """This ring with one more key, which only opens as yet, and the id of that key."""
+        key = os.urandom(_KEY_BYTES)
+        name = _id_of(key)
+        return type(self)(self.current_key_id, {**self.keys, name: key}), name
+
+    def sealing_with(self, key_id: str) -> Self:
+        """The same keys with another current one; ValueError if it is not among them."""
+        return type(self)(key_id, self.keys)
+
     def rotated(self) -> Self:
         """This ring with a new current key."""
-        key = os.urandom(_KEY_BYTES)
-        return type(self)(_id_of(key), {**self.keys, _id_of(key): key})
+        ring, name = self.with_new_key()
+        return ring.sealing_with(name)
 
     def to_json(self) -> str:
         """The ring as text, keys in clear: for the keyring file and the join only."""
