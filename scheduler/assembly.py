@@ -233,7 +233,7 @@ class Assembly:
                 targets=lambda: [target_of(m) for m in self.roster.active() if m.id != self.me],
                 leading=lambda: self._view().role is ControlRole.PRIMARY,
                 ahead=lambda server, refs: self.reactions.ahead(server, refs),
-                acknowledged=lambda *_: None,
+                judge=lambda *fetched: self.receiver.refusal_of_fetched(*fetched),
                 now=lambda: datetime.now(UTC),
                 jitter=lambda: random.uniform(-1.0, 1.0),  # noqa: S311 - spreads load
             ),
@@ -259,6 +259,7 @@ class Assembly:
             self.changes,
             self.drafts,
             self.vault.reseal,
+            self.vault.seal_document,
             admitted=lambda: self.inviting.admitted,
             own_record=lambda: self.membership.own_record(),
             standing=lambda: self.reactions.start_to_lead(self.membership.own_record()),
@@ -349,6 +350,8 @@ class Assembly:
             self.inviting,
             self.joining,
             self._view,
+            self.identity.ssh_public,
+            cluster_id=lambda: self.state.record().cluster_id,
         )
         self.reactions = Reactions(
             Parts(
@@ -368,15 +371,15 @@ class Assembly:
                 monotonic=time.monotonic,
             )
         )
-        receiver = Receiver(
+        self.receiver = Receiver(
             self.state.path,
             self.me,
             self.store,
             self.doors.situation,
             self.reactions.received,
         )
-        receiver.start()
-        self.stack.callback(receiver.stop)
+        self.receiver.start()
+        self.stack.callback(self.receiver.stop)
         self._answer_others()
         self.clock.every(1.0, self._apply, "apply", "apply")
         self.clock.every(1.0, self.replicator.run, "replicate", "push")

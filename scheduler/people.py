@@ -5,12 +5,15 @@ Core: works on the commit path.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 
+from configrepo.errors import UnknownKey
 from configrepo.model import Files
 from scheduler.accounts import (
+    UserBlock,
     find_user,
     holder_of,
     path_of_user,
@@ -31,6 +34,8 @@ from scheduler.views import (
     UserView,
 )
 from scheduler.wire import ChangeRequest
+
+_log = logging.getLogger(__name__)
 
 TOKEN_PREFIX = "bqn_"  # noqa: S105 - a marker that secret scanners can look for
 
@@ -63,12 +68,16 @@ class People:
         user = find_user(self._files()[1], name)
         if user is None:
             return None
-        opened = (
-            None
-            if user.password is None
-            else self._unseal(path_of_user(name), "password", user.password)
-        )
-        return Account(user.name, user.role, opened)
+        return Account(user.name, user.role, self._opened(user))
+
+    def _opened(self, user: UserBlock) -> str | None:
+        if user.password is None:
+            return None
+        try:
+            return self._unseal(path_of_user(user.name), "password", user.password)
+        except UnknownKey:
+            _log.error("the password of user %s is sealed with a key that is not here", user.name)
+            return None
 
     def token_account(self, token: str) -> Account | None:
         """See `Desk.token_account`."""

@@ -15,23 +15,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from configrepo.checks import check_files
+from configrepo.errors import UnreadableConfig
 from configrepo.git import merge_lines
 from configrepo.layout import read_files
 from configrepo.members import Member, member_file, members_of, with_allowed_signers
-from configrepo.model import Files, Problem, ServerId
+from configrepo.model import Document, Files, Problem, ServerId
+from configrepo.parser import read
 from configrepo.store import CommitId, Store
 from configrepo.unify import (
     Answer,
+    Edit,
     Invalid,
     Proposal,
     RowId,
     Settled,
     StillOpen,
     Take,
+    UnifyRow,
     problems_by_row,
     propose,
     settle,
 )
+from configrepo.writer import block_text
 from scheduler.changes import (
     CLUSTER,
     Changes,
@@ -56,6 +61,7 @@ class Unifying:
         changes: Changes,
         drafts: Drafts,
         reseal: Callable[[Files], dict[str, str]],
+        seal: Callable[[Document, str], Document],
         admitted: Callable[[], Member | None],
         own_record: Callable[[], Member],
         standing: Callable[[], Standing],
@@ -65,6 +71,7 @@ class Unifying:
         self._changes = changes
         self._drafts = drafts
         self._reseal = reseal
+        self._seal = seal
         self._admitted = admitted
         self._own_record = own_record
         self._standing = standing
@@ -165,8 +172,29 @@ class Unifying:
         now = self.current()
         if joiner is None or now is None:
             return Refused("No unification is waiting any more; nothing was kept.")
-        self._drafts.keep_answers(joiner.id, now.proposal, Answers(answers, acknowledged))
+        titles = {row.id: row for row in now.proposal.rows}
+        kept = {
+            row: self._sealed(titles[row], answer)
+            for row, answer in answers.items()
+            if row in titles
+        }
+        self._drafts.keep_answers(joiner.id, now.proposal, Answers(kept, acknowledged))
         return self.current() or now
+
+    def _sealed(self, row: UnifyRow, answer: Answer) -> Answer:
+        """The answer with a secret that was typed sealed: drafts hold none in clear."""
+        if not isinstance(answer, Edit):
+            return answer
+        lines = answer.text.strip().splitlines()
+        block = "\n ".join(lines if row.key is None else [row.title, *lines])
+        try:
+            sealed = self._seal(read(block).document, str(self._me))
+        except UnreadableConfig:
+            return answer  # said at its row; it cannot be committed
+        if sealed == read(block).document or len(sealed.blocks) != 1:
+            return answer
+        texts = [line.strip() for line in block_text(sealed.blocks[0]).splitlines()]
+        return Edit("\n".join(texts if row.key is None else texts[1:]))
 
     def _settled(self, joiner: Member) -> dict[str, str] | Refused:
         proposal = self._proposal(joiner)

@@ -40,6 +40,7 @@ class Table:
             self.zero.changes,
             self.zero.drafts,
             self.zero.vault.reseal,
+            self.zero.vault.seal_document,
             admitted=lambda: self.joiner,
             own_record=self.zero.record,
             standing=lambda: Standing(CLUSTER, 1),
@@ -171,3 +172,15 @@ def test_the_same_request_commits_once(table: Table) -> None:
     two = table.unifying.commit(ADMIN, "Unify", "one")
     assert isinstance(two, Committed)
     assert (two.revision, two.repeated) == (one.revision, True)
+
+
+def test_a_secret_that_was_typed_is_sealed_before_it_is_kept(table: Table) -> None:
+    table.let_in(1)
+    rest = RowId("common/api/rest.conf|")
+    typed = "api rest\nenable\nuser billing password new-Rest-pw2"
+    table.unifying.answer({rest: Edit(typed)}, frozenset())
+    kept = b"".join(path.read_bytes() for path in table.zero.state.drafts.iterdir())
+    assert b"new-Rest-pw2" not in kept
+    files = table.zero.store.files(CommitId(table.commit("one").revision))
+    token = files["common/api/rest.conf"].split("password ")[1].split()[0]
+    assert table.zero.vault.open("common/api/rest.conf", "user billing", token) == "new-Rest-pw2"
