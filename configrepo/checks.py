@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 from configrepo.errors import UnreadableConfig
 from configrepo.grammar import Many, Maybe, Pattern, Profiles, Value
 from configrepo.layout import document_of, path_of, server_of
 from configrepo.model import Block, Child, Document, Files, Problem, Severity
 from configrepo.parser import fold
+from configrepo.path_names import escape
 from configrepo.schema import BLOCKS, PROFILE_TYPES
 from configrepo.values import spell_prefix
 from configrepo.words import columns, join, split
@@ -82,11 +84,24 @@ class _Places:
         block: Block,
         child: Child | None = None,
         word: int = 0,
+        other: Block | None = None,
     ) -> Problem:
         line = block if child is None else child
         column = _column(line, word)
         key = child.key if child is not None else _block_key(block)
-        return Problem(severity, line.line, column, message, path_of(block, self._server), key)
+        about = None if other is None else path_of(other, self._server)
+        path = path_of(block, self._server)
+        return Problem(severity, line.line, column, message, path, key, about)
+
+    def missing(self, target: Target, block: Block, child: Child | None, word: int) -> Problem:
+        """The problem of a line that refers to what does not exist."""
+        found = self.problem(Severity.ERROR, _missing(target), block, child, word)
+        return replace(found, other=self._would_be_at(target))
+
+    def _would_be_at(self, target: Target) -> str | None:
+        literal, name = target
+        row = next((row for row in BLOCKS if row.opener.literal == literal), None)
+        return None if row is None else row.file.format(server=self._server, name=escape(name))
 
 
 def _column(line: Block | Child, word: int) -> int:
@@ -183,7 +198,7 @@ def _references(document: Document, place: _Places) -> Iterator[Problem]:
             for at, target in _targets(pattern, words):
                 used.add(target)
                 if target not in known:
-                    yield place.problem(Severity.ERROR, _missing(target), block, child, at)
+                    yield place.missing(target, block, child, at)
     for target, block in known.items():
         if block.row is not None and block.row.used_by and target not in used:
             message = f"no rule uses `{block.text}`; add a rule, or remove it"
@@ -220,7 +235,7 @@ def _names(document: Document, place: _Places) -> Iterator[Problem]:
                 f"`{block.text}` differs only in capital letters from `{other.text}`;"
                 " rename one of them"
             )
-            yield place.problem(Severity.ERROR, message, block)
+            yield place.problem(Severity.ERROR, message, block, other=other)
 
 
 def _wires(document: Document, place: _Places) -> Iterator[Problem]:
@@ -234,7 +249,12 @@ def _wires(document: Document, place: _Places) -> Iterator[Problem]:
                 called = _block_key(first[target])
                 message = f"`{join(target[0])} {target[1]}` is already used by `{called}`"
                 yield place.problem(
-                    Severity.ERROR, f"{message}; give each wire its own", block, None, at
+                    Severity.ERROR,
+                    f"{message}; give each wire its own",
+                    block,
+                    None,
+                    at,
+                    other=first[target],
                 )
             first.setdefault(target, block)
 

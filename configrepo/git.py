@@ -260,6 +260,15 @@ def merge_base(path: Path, a: CommitId, b: CommitId) -> CommitId | None:
     return CommitId(output.decode("ascii").strip()) if status == 0 else None
 
 
+def merge_bases(path: Path, a: CommitId, b: CommitId) -> list[CommitId]:
+    """All best common ancestors, in a fixed order; several after merges in both directions."""
+    try:
+        status, output = run(path, ["merge-base", "--all", _id(a), _id(b)], answers=(0, 1))
+    except StoreError as error:
+        raise _not_found(error) from error
+    return sorted(CommitId(line) for line in output.decode("ascii").split()) if status == 0 else []
+
+
 def _id(commit: str) -> str:
     if not is_commit_id(commit):
         raise NotFound(f"not the id of a commit: {commit!r}")

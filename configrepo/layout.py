@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from configrepo.conflicts import is_conflicts_path, read_conflicts
 from configrepo.errors import UnreadableConfig
 from configrepo.grammar import BlockRow, values_of
 from configrepo.model import Block, Document, Files, Problem, Severity, arranged
@@ -79,7 +80,7 @@ def section_of(path: str) -> str:
 
 def path_allowed(path: str) -> bool:
     """Whether this program writes files with this path."""
-    if path == SIGNERS_FILE:
+    if path == SIGNERS_FILE or is_conflicts_path(path):
         return True
     server = server_of(path)
     if server is not None and not _server_number(server):
@@ -288,7 +289,9 @@ def read_files(files: Mapping[str, str]) -> tuple[Problem, ...]:
 
 def _problems_of(path: str, text: str) -> tuple[Problem, ...]:
     try:
-        if path.endswith("/comments.conf") and path.startswith("servers/"):
+        if is_conflicts_path(path):
+            read_conflicts(path, text, path_allowed)
+        elif path.endswith("/comments.conf") and path.startswith("servers/"):
             read_comments(path, text)
         else:
             parse_block_file(path, text)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from configrepo.conflicts import is_conflicts_path, merge_conflicts
 from configrepo.layout import (
     SIGNERS_FILE,
     comments_text,
@@ -144,6 +145,8 @@ class _Work:
 
     def merge_path(self, path: str, x: str | None, a: str | None, b: str | None) -> str | None:
         """The merged text of one file whose three versions are not all equal."""
+        if is_conflicts_path(path):
+            return merge_conflicts(path, x, a, b)
         if path.startswith("servers/") and path.endswith(COMMENTS_FILE.rpartition("}")[2]):
             return _merge_comment_files(path, x, a, b)
         base, ours, theirs = (_blocks(path, text) for text in (x, a, b))

@@ -35,7 +35,8 @@ class Problem:
 
     `line` and `column` count from 1; 0 where there is no place in a text. `path` is the
     file of the repository and `key` the child, where they are known. The message says
-    what was found and what to do, and never quotes a secret.
+    what was found and what to do, and never quotes a secret. `other` is the file of another
+    block that it is about: the one that a reference names, or the one that it collides with.
     """
 
     severity: Severity
@@ -44,6 +45,7 @@ class Problem:
     message: str
     path: str | None = None
     key: str | None = None
+    other: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,9 +85,14 @@ def reseal_files(files: Files, sealer: Sealer) -> dict[str, str]:
         return sealer.seal(place.path, place.key, _clear(place, word, sealer))
 
     return {
-        path: _rewritten(path, text, change) if SEALED_PREFIX in text else text
+        path: _rewritten(path, text, change) if _holds_tokens(path, text) else text
         for path, text in files.items()
     }
+
+
+def _holds_tokens(path: str, text: str) -> bool:
+    # What waits in cluster/conflicts/ keeps its tokens; it is sealed anew where it is applied.
+    return SEALED_PREFIX in text and not path.startswith("cluster/")
 
 
 def seal_files(files: Files, sealer: Sealer, hash_password: Callable[[str], str]) -> dict[str, str]:

@@ -6,7 +6,8 @@ Rules:
    disagrees is asked, never decided here.
 3. The result must pass every check; an error names its place and forbids the commit.
 4. A change needs an operator; `common/user/` and `cluster/` need an administrator,
-   whichever way a change comes. Everybody may change the own password.
+   whichever way a change comes. Everybody may change the own password, and an operator
+   may settle an open disagreement about what an operator may change.
 5. The same request id is committed once.
 6. Nothing is acknowledged before it is durable (`Store.move` ends with the barrier).
 
@@ -22,8 +23,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from configrepo.checks import check_files
+from configrepo.conflicts import is_conflicts_path, needs_administrator
 from configrepo.errors import DiskFull, RefMoved
 from configrepo.git import merge_lines
+from configrepo.healed_tree import GUARDED, is_guarded
 from configrepo.layout import read_files
 from configrepo.members import with_allowed_signers
 from configrepo.merge import Disagreement
@@ -44,7 +47,6 @@ from scheduler.views import (
 from scheduler.wire import ChangeRequest
 
 CLUSTER = "refs/heads/cluster"
-GUARDED = ("common/user/", "cluster/")
 TRIES = 3
 LISTS = {"wire.conf": "wires", "route.conf": "routes", "undefined.conf": "undefined blocks"}
 
@@ -139,9 +141,13 @@ def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
 
 def title_of(path: str, text: str) -> str:
     """What a person calls a file: the opener of its block, or what a shared file lists."""
-    listed = LISTS.get(path.rpartition("/")[2])
+    listed = "open disagreements" if is_conflicts_path(path) else LISTS.get(_file_name(path))
     lines = (line for line in text.splitlines() if line and not line.startswith(("!", " ")))
     return listed or next(lines, path)
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def servers_touched(
@@ -156,7 +162,13 @@ def servers_touched(
 
 def guarded_paths(before: Files, after: Files) -> tuple[str, ...]:
     """The changed paths that need an administrator."""
-    return tuple(c.path for c in changes_between(before, after) if c.path.startswith(GUARDED))
+    return tuple(c.path for c in changes_between(before, after) if _guards(c))
+
+
+def _guards(change: FileChange) -> bool:
+    if is_conflicts_path(change.path):
+        return needs_administrator(change.path, change.before, change.after, GUARDED)
+    return is_guarded(change.path)
 
 
 class Changes:
@@ -287,6 +299,42 @@ class Changes:
                 return Refused("Somebody committed meanwhile: look at the rows again.")
             except DiskFull as error:
                 return Refused(f"Nothing was saved: {error}. Free some space and try again.")
+
+    def write_healed(
+        self,
+        head: CommitId,
+        parents: tuple[CommitId, ...],
+        files: Files,
+        author: Author,
+        message: str,
+        trailers: Mapping[str, str],
+    ) -> CommitId | None:
+        """Commit the merge of two lines; `files` are sealed and checked.
+
+        Returns:
+            The commit; None if this server may not commit now, or `head` is not the newest
+            commit any more: then the merge is made anew from what is true then.
+
+        Raises:
+            DiskFull: nothing was changed.
+        """
+        with self._one_at_a_time:
+            standing = self._standing()
+            if self._held or standing.refusal or standing.term is None or self.head() != head:
+                return None
+            said = {"Server": str(self._me), **trailers, "Term": f"{standing.term}-{self._me}"}
+            commit = self._store.write_commit(parents, files, author, message, said)
+            term = term_ref(standing.term, self._me)
+            updates = (
+                RefUpdate(term, self._store.ref(term), commit),
+                RefUpdate(CLUSTER, head, commit),
+            )
+            try:
+                self._store.move(updates, message.partition("\n")[0])
+            except RefMoved:
+                return None
+            self._on_commit(commit)
+            return commit
 
     def _write(
         self,
