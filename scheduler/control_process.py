@@ -33,7 +33,7 @@ from scheduler import causes
 from scheduler.clock import Clock
 from scheduler.control_port import ControlPort
 from scheduler.control_session import PeerAddress
-from scheduler.control_view import ControlView, PeerView, view_to_json
+from scheduler.control_view import Barred, ControlView, PeerView, barred_from_json, view_to_json
 from scheduler.durable_term import read_term, write_term
 from scheduler.election import start, step
 from scheduler.election_sentences import peer_sentence
@@ -41,6 +41,7 @@ from scheduler.election_values import (
     Action,
     Announce,
     AskHandover,
+    Bar,
     Beacon,
     CatchUp,
     CaughtUp,
@@ -166,6 +167,8 @@ class Node:
         durable = replace(durable, boot=durable.boot + 1)
         write_term(self._state_dir, durable)  # R1: before the first frame
         self._view = start(self._me, timing, durable, monotonic())
+        self._barred_until: float | None = None
+        self._watch_bar(durable.barred)
         self._seq = 0
         self._silent_ticks = 0
         self._stall_ticks = int(3 * timing.dead_s / timing.tick_s)
@@ -194,6 +197,16 @@ class Node:
                 self.feed(HandoverDone(value["cluster"]))
             case "caught-up":
                 self.feed(CaughtUp(value["head"]))
+            case "bar":
+                barred = barred_from_json(value["barred"])
+                self._watch_bar(barred)
+                self.feed(Bar(barred))
+
+    def _watch_bar(self, barred: Barred | None) -> None:
+        """R14: read the wall clock once; from then on the time that is left just passes."""
+        self._barred_until = None
+        if barred is not None and barred.until is not None:
+            self._barred_until = monotonic() + barred.until - time.time()
 
     def _set_members(self, value: dict[str, Any]) -> None:
         members = tuple(
@@ -230,6 +243,7 @@ class Node:
             maxep=view.maxep,
             following=view.following,
             head=view.head,
+            barred=view.durable.barred,
         )
 
     def heard(self, beacon: Beacon, round_trip: bool) -> None:
@@ -315,6 +329,9 @@ class Node:
     def _tick(self) -> None:
         # Counted in own ticks: while this process is paused, the program is not silent.
         self._silent_ticks += 1
+        if self._barred_until is not None and monotonic() >= self._barred_until:
+            self._barred_until = None
+            self.feed(Bar(None))
         if self._silent_ticks > self._stall_ticks:
             self.feed(Stalled(f"the program of BQN {self._me} does not react"))
         else:
@@ -330,7 +347,10 @@ class Node:
     def _publish(self) -> None:
         """Send the view if it says something new, and once a second anyway."""
         view, now = self._view, monotonic()
-        marks = tuple((p.id, p.state, p.head, p.beacon and p.beacon.role) for p in view.peers)
+        marks = tuple(
+            (p.id, p.state, p.head, p.beacon and (p.beacon.role, p.beacon.barred))
+            for p in view.peers
+        )
         shown = (view.said, view.role, view.epoch, view.following, view.durable.accepted, marks)
         if shown == self._shown and now - self._shown_at < _VIEW_S:
             return
@@ -355,6 +375,7 @@ class Node:
             following=view.following,
             accepted=view.durable.accepted,
             peers=tuple(self._peer_view(peer) for peer in view.peers),
+            barred=view.durable.barred,
         )
 
     def _peer_view(self, peer: Peer) -> PeerView:
@@ -373,6 +394,7 @@ class Node:
             version=contact.version,
             rtt_ms=contact.rtt_ms if peer.known else None,
             last_contact=self._contacts.get(peer.id),
+            barred=peer.beacon.barred if peer.beacon is not None else None,
         )
 
 

@@ -31,7 +31,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configrepo.model import ServerId
-from scheduler.control_view import ControlRole, ControlView, PeerView, view_from_json
+from scheduler.control_view import (
+    Barred,
+    ControlRole,
+    ControlView,
+    PeerView,
+    barred_to_json,
+    view_from_json,
+)
 from scheduler.errors import PortInUse, SettingsError
 from scheduler.link import LineReader, LinkBroken, Received, encode
 from scheduler.presets import PRESETS, Timing, broken_rules
@@ -125,6 +132,7 @@ class ControlRoom:
         self._listener: socket.socket | None = None
         self._members: dict[str, Any] = {"t": "members", "cluster": None, "members": []}
         self._heads: dict[str, Any] = {"t": "heads", "cluster": None, "terms": ""}
+        self._bar: dict[str, Any] | None = None
         self._port = settings.port
         self._failure = ""
         self._threads: list[threading.Thread] = []
@@ -215,6 +223,24 @@ class ControlRoom:
             self._heads = value
         self._send(value)
 
+    def set_eligible(self, eligible: bool, reason: str = "", until: float | None = None) -> None:
+        """Say whether this server may lead (R14). It is on the disk before it counts.
+
+        A server that may not lead hands over to one that may, and leads only where no
+        other can. What was said last counts, also after a restart; `view.barred` shows it.
+
+        Args:
+            eligible: whether it may lead.
+            reason: why not, in a few words for people.
+            until: Unix time at which it may again; None: when it is said.
+        """
+        text = "".join(c for c in reason if c.isprintable())[:200]
+        barred = None if eligible else Barred(text, until)
+        value = {"t": "bar", "barred": barred_to_json(barred)}
+        with self._lock:
+            self._bar = value
+        self._send(value)
+
     def handover_done(self, cluster: str | None) -> None:
         """Answer `on_handover`: no commit is accepted any more, and this is the head."""
         self._send({"t": "handover-done", "cluster": cluster})
@@ -301,6 +327,7 @@ class ControlRoom:
                 },
                 self._heads,
                 {**self._members, "founding": False},
+                *([] if self._bar is None else [self._bar]),
             ]
             if self._stopping.is_set():  # `stop` found no link to say it on
                 lines.append({"t": "stop"})

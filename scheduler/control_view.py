@@ -35,11 +35,20 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Barred:
+    """Why a server shall not lead, and until when (Unix time; None: until it is taken back)."""
+
+    reason: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PeerView:
     """Another member as this server sees it.
 
     `state` is one of unknown, alive, suspect, dead, left, conflict, removed; `sentence`
-    says it in words with the cause. `role`, `epoch` and `head` are what it said last.
+    says it in words with the cause. `role`, `epoch`, `head` and `barred` are what it said
+    last.
     """
 
     id: ServerId
@@ -51,6 +60,12 @@ class PeerView:
     version: str = ""
     rtt_ms: float | None = None
     last_contact: datetime | None = None
+    barred: Barred | None = None
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it may lead while another one can."""
+        return self.barred is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,12 @@ class ControlView:
     accepted: Accepted | None = None
     peers: tuple[PeerView, ...] = ()
     running: bool = True
+    barred: Barred | None = None
+
+    @property
+    def eligible(self) -> bool:
+        """Whether this server may lead while another one can."""
+        return self.barred is None
 
     def peer(self, server_id: ServerId) -> PeerView | None:
         """The other member with that id."""
@@ -89,7 +110,21 @@ def view_to_json(view: ControlView) -> dict[str, Any]:
         "following": view.following,
         "accepted": [view.accepted.epoch, view.accepted.id] if view.accepted else None,
         "peers": [_peer_to_json(peer) for peer in view.peers],
+        "barred": barred_to_json(view.barred),
     }
+
+
+def barred_to_json(barred: Barred | None) -> list[Any] | None:
+    """The reason and the time, or nothing."""
+    return None if barred is None else [barred.reason, barred.until]
+
+
+def barred_from_json(value: Any) -> Barred | None:
+    """The inverse of `barred_to_json`. Raises TypeError, ValueError."""
+    if value is None:
+        return None
+    reason, until = value
+    return Barred(str(reason), None if until is None else float(until))
 
 
 def _peer_to_json(peer: PeerView) -> dict[str, Any]:
@@ -104,6 +139,7 @@ def _peer_to_json(peer: PeerView) -> dict[str, Any]:
         "version": peer.version,
         "rtt_ms": peer.rtt_ms,
         "last_contact": contact.timestamp() if contact else None,
+        "barred": barred_to_json(peer.barred),
     }
 
 
@@ -119,6 +155,7 @@ def view_from_json(value: Mapping[str, Any]) -> ControlView:
         following=value["following"],
         accepted=Accepted(accepted[0], ServerId(accepted[1])) if accepted else None,
         peers=tuple(_peer_from_json(peer) for peer in value["peers"]),
+        barred=barred_from_json(value["barred"]),
     )
 
 
@@ -134,4 +171,5 @@ def _peer_from_json(value: Mapping[str, Any]) -> PeerView:
         version=value["version"],
         rtt_ms=value["rtt_ms"],
         last_contact=None if contact is None else datetime.fromtimestamp(contact, UTC),
+        barred=barred_from_json(value["barred"]),
     )

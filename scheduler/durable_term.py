@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from configrepo.model import ServerId
-from scheduler.control_view import Accepted
+from scheduler.control_view import Accepted, barred_from_json, barred_to_json
 from scheduler.election_values import Durable
 from scheduler.state_dir import StateDirError, read_json, write_json
 
@@ -30,6 +30,7 @@ def read_term(state_dir: Path) -> Durable:
             boot=int(value["boot"]),
             epoch=int(value["epoch"]),
             accepted=Accepted(int(accepted[0]), ServerId(accepted[1])) if accepted else None,
+            barred=barred_from_json(value.get("barred")),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise StateDirError(f"{state_dir / _NAME} is damaged: restore it from a backup") from error
@@ -48,5 +49,6 @@ def write_term(state_dir: Path, durable: Durable) -> None:
             "boot": durable.boot,
             "epoch": durable.epoch,
             "accepted": [accepted.epoch, accepted.id] if accepted is not None else None,
+            "barred": barred_to_json(durable.barred),
         },
     )

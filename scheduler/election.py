@@ -25,6 +25,11 @@ R8  A primary that sees a higher epoch than its own claims again, or it would be
 R9  A primary is followed only in a term (epoch, -id) not below the accepted one, and the
     accepted term is on the disk before it is followed.
 R10 (its fast-forward part) A primary fetches every head of another that it does not have.
+R14 A server can be barred from leading (maintenance, …), on the disk before it counts.
+    Leaders are chosen among the others, and if there is none, among all: in every rule
+    "lower" means first by (barred, id). A barred primary is not watched but asked to hand
+    over after `claim`. Who refuses a term for another one of the same epoch calls for a
+    higher epoch, or it could be refused for ever.
 
 A claim that was overtaken while it was being written is dropped; its epoch stays used.
 
@@ -35,6 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, ControlRole
@@ -45,6 +51,7 @@ from scheduler.election_values import (
     Announce,
     AskHandover,
     Asking,
+    Bar,
     CatchingUp,
     CatchUp,
     CaughtUp,
@@ -121,7 +128,7 @@ def step(view: View, event: Event, now: float) -> tuple[View, tuple[Action, ...]
 
 
 def _shown(view: View) -> tuple[object, ...]:
-    return (view.role, view.epoch, view.following, view.head, view.maxep)
+    return (view.role, view.epoch, view.following, view.head, view.maxep, view.durable.barred)
 
 
 def _become(view: View, role: ControlRole, now: float) -> View:
@@ -195,10 +202,10 @@ def _take(view: View, event: Event, now: float, do: list[Action]) -> View:
             return replace(view, tokens=min(_CLAIM_BURST, view.tokens + earned))
         case Members():
             return _set_members(view, event, now, do)
-        case HeadMoved(head=head):
-            return _own(replace(view, head=head), head)
-        case CaughtUp(head=head):
-            return _own(view, head)
+        case HeadMoved() | CaughtUp():
+            return _own(view, event)
+        case Bar(barred=barred):
+            return _persist(view, do, barred=barred)
         case Stalled(why=why):
             return _listen(view, now, Said(why))
         case Persisted(durable=durable):
@@ -208,7 +215,10 @@ def _take(view: View, event: Event, now: float, do: list[Action]) -> View:
     return _hand_over(view, event, now, do)
 
 
-def _own(view: View, head: str | None) -> View:
+def _own(view: View, event: HeadMoved | CaughtUp) -> View:
+    """R10: remember which heads this server's line contains."""
+    head = event.head
+    view = replace(view, head=head) if isinstance(event, HeadMoved) else view
     if head is None or head in view.own_heads:
         return view
     return replace(view, own_heads=(*view.own_heads, head)[-_OWN_HEADS:])
@@ -271,7 +281,8 @@ def _lost(peer: Peer, why: str) -> Peer:
 def _persisted(view: View, durable: Durable, now: float) -> View:
     """R6, R9: what was written may be acted on, if nothing has overtaken it."""
     pending = view.pending
-    view = replace(view, durable=durable, maxep=max(view.maxep, durable.maxep))
+    writing = None if view.writing == durable else view.writing
+    view = replace(view, durable=durable, writing=writing, maxep=max(view.maxep, durable.maxep))
     match pending:
         case Accepting(accepted=accepted) if durable.accepted == accepted:
             return replace(view, pending=None)
@@ -299,13 +310,13 @@ def _hand_over(view: View, event: Event, now: float, do: list[Action]) -> View:
             if not isinstance(view.pending, Handing):
                 return view
             do.append(GrantHandover(view.pending.requester, view.epoch, head))
-            view = replace(_own(replace(view, head=head), head), pending=None, calm_at=None)
+            view = replace(_own(view, HeadMoved(head)), pending=None, calm_at=None)
             return _become(view, ControlRole.SECONDARY, now)
         case HandoverGranted(server=server, epoch=epoch, head=head) if _was_asked(view, server):
             view = replace(view, maxep=max(view.maxep, epoch), pending=None)
             return _catch_up(view, server, now, do, head)
         case HandoverRefused(server=server) if _was_asked(view, server):
-            again = now - view.timing.preempt_s + view.timing.dead_s
+            again = now - _patience_s(view) + view.timing.dead_s
             return replace(view, pending=None, calm_at=again)
     return view
 
@@ -319,8 +330,8 @@ def _asked(view: View, requester: ServerId, do: list[Action]) -> View:
     if view.role is not ControlRole.PRIMARY or peer is None or not peer.known:
         do.append(RefuseHandover(requester, f"BQN {view.me} does not lead"))
         return view
-    if requester > view.me:
-        do.append(RefuseHandover(requester, f"BQN {view.me} is the lower id"))
+    if peer.rank > view.rank:
+        do.append(RefuseHandover(requester, f"BQN {view.me} leads before BQN {requester}"))
         return view
     if isinstance(view.pending, Handing):
         return replace(view, pending=Handing(requester))
@@ -347,7 +358,7 @@ def _act(view: View, now: float, do: list[Action]) -> View:
 
 def _lead(view: View, now: float, do: list[Action]) -> View:
     leader = view.leader
-    if leader is not None and leader.id < view.me:  # R7
+    if leader is not None and leader.rank < view.rank:  # R7
         view = replace(view, pending=None, calm_at=None)
         return _follow(_become(view, ControlRole.SECONDARY, now), now, do)
     if view.maxep > view.epoch and view.pending is None and view.tokens >= 1:  # R8, R12
@@ -384,11 +395,14 @@ def _follow(view: View, now: float, do: list[Action]) -> View:
         return replace(
             view, following=leader.id, following_at=since, epoch=term.epoch, refused=None
         )
-    if accepted is not None and (term.epoch, -term.id) < (accepted.epoch, -accepted.id):
+    written = (view.writing or view.durable).accepted
+    if written is not None and (term.epoch, -term.id) < (written.epoch, -written.id):
+        # Of the same epoch it is refused until its server leads in a higher one.
+        needed = written.epoch + 1 if term.epoch == written.epoch else written.epoch
+        view = replace(view, maxep=max(view.maxep, needed))
         return replace(view, following=None, refused=term)
     if view.pending is None:
-        do.append(Persist(replace(view.durable, accepted=term)))
-        view = replace(view, pending=Accepting(term))
+        view = replace(_persist(view, do, accepted=term), pending=Accepting(term))
     return replace(view, following=None, refused=None)
 
 
@@ -411,10 +425,17 @@ def _prepare(view: View, now: float, do: list[Action]) -> View:
     if rival is None:
         view = _become(view, ControlRole.CANDIDATE, now)
         return _catch_up(view, None, now, do) if waited >= view.timing.claim_s else view
-    if waited >= view.timing.preempt_s:
+    if waited >= _patience_s(view):
         do.append(AskHandover(rival))
         return replace(view, pending=Asking(rival, now + view.timing.handover_s))
     return view
+
+
+def _patience_s(view: View) -> float:
+    """R5, R14: how long a higher primary is watched before it is asked to hand over."""
+    leader = view.leader
+    barred = leader is not None and leader.rank[0]
+    return view.timing.claim_s if barred else view.timing.preempt_s
 
 
 def _wait(view: View, now: float, do: list[Action]) -> View:
@@ -451,5 +472,12 @@ def _catch_up(
 def _claim(view: View, over: ServerId | None, do: list[Action]) -> View:
     """R6: write the new term down; `_persisted` acts on it."""
     epoch = max(view.maxep, view.durable.epoch) + 1
-    do.append(Persist(replace(view.durable, epoch=epoch, accepted=Accepted(epoch, view.me))))
+    view = _persist(view, do, epoch=epoch, accepted=Accepted(epoch, view.me))
     return replace(view, pending=Claiming(epoch, over))
+
+
+def _persist(view: View, do: list[Action], **changes: Any) -> View:
+    """Change what is or will be on the disk; what is being written is not undone."""
+    durable = replace(view.writing or view.durable, **changes)
+    do.append(Persist(durable))
+    return replace(view, writing=durable)

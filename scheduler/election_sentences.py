@@ -26,7 +26,13 @@ def sentence(view: View) -> Said:
     """Why things are as they are."""
     if view.role is ControlRole.ALONE:
         return Said(f"BQN {view.me} is alone: it belongs to no cluster")
-    return _joined((*_trouble(view), _leadership(view)))
+    return _joined((*_trouble(view), _leadership(view), *_barred(view)))
+
+
+def _barred(view: View) -> tuple[Said, ...]:
+    barred = view.durable.barred
+    reason = "" if barred is None else barred.reason.replace("{", "(").replace("}", ")")
+    return (Said(f"BQN {view.me} shall not lead while another can ({reason})"),) if barred else ()
 
 
 def _joined(parts: tuple[Said, ...]) -> Said:
@@ -111,9 +117,12 @@ def _follows(view: View) -> Said:
         )
     if view.following is not None:
         led = f"BQN {view.following} has led since {{0}}, term {view.epoch}"
-        if view.calm_at is not None and view.following > view.me:
+        if view.calm_at is not None:
             takes = f"{led}; BQN {view.me} takes over at {{1}}"
-            return Said(takes, (view.following_at, view.calm_at + view.timing.preempt_s))
+            leader = view.leader
+            soon = leader is not None and leader.rank[0]
+            wait_s = view.timing.claim_s if soon else view.timing.preempt_s
+            return Said(takes, (view.following_at, view.calm_at + wait_s))
         return Said(led, (view.following_at,))
     if view.lower is not None and view.leader is None:
         return Said(f"no server leads yet, BQN {view.lower.id} is the lowest that answers")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from configrepo.model import ServerId
-from scheduler.control_view import Accepted, ControlRole
+from scheduler.control_view import Accepted, Barred, ControlRole
 from scheduler.presets import Timing
 
 
@@ -28,6 +28,7 @@ class Beacon:
     maxep: int
     following: ServerId | None = None
     head: str | None = None
+    barred: Barred | None = None
 
     @property
     def number(self) -> tuple[int, int]:
@@ -67,6 +68,11 @@ class Peer:
         return self.state in (PeerState.ALIVE, PeerState.SUSPECT)
 
     @property
+    def rank(self) -> tuple[bool, ServerId]:
+        """The order in which servers lead (R14): the eligible first, then the lower ids."""
+        return (self.beacon is not None and self.beacon.barred is not None, self.id)
+
+    @property
     def leads(self) -> bool:
         """Whether it is known and says that it leads."""
         return self.known and self.beacon is not None and self.beacon.role is ControlRole.PRIMARY
@@ -82,11 +88,13 @@ class Durable:
     """What survives a restart: written and synced before anything is done with it.
 
     `epoch` is the highest that this server ever claimed; an (epoch, id) is never used twice.
+    `barred` says that this server shall not lead (R14).
     """
 
     boot: int = 0
     epoch: int = 0
     accepted: Accepted | None = None
+    barred: Barred | None = None
 
     @property
     def maxep(self) -> int:
@@ -149,7 +157,10 @@ Pending = Claiming | Accepting | Asking | CatchingUp | Handing
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the election of one server knows."""
+    """All that the election of one server knows.
+
+    `durable` is what is on the disk, `writing` what was told to be written last.
+    """
 
     me: ServerId
     timing: Timing
@@ -173,6 +184,7 @@ class View:
     refused: Accepted | None = None
     interrupted: Said | None = None
     said: Said = field(default_factory=lambda: Said(""))
+    writing: Durable | None = None
 
     def peer(self, server: ServerId) -> Peer | None:
         """The other member with that id."""
@@ -184,14 +196,21 @@ class View:
         return tuple(peer for peer in self.peers if peer.known)
 
     @property
+    def rank(self) -> tuple[bool, ServerId]:
+        """This server's place in the order in which servers lead (R14)."""
+        return (self.durable.barred is not None, self.me)
+
+    @property
     def lower(self) -> Peer | None:
-        """The lowest known member with a lower id than this server's."""
-        return next((peer for peer in self.known if peer.id < self.me), None)
+        """The first known member that leads before this server; "lower" in the rules."""
+        lower = [peer for peer in self.known if peer.rank < self.rank]
+        return min(lower, key=lambda peer: peer.rank, default=None)
 
     @property
     def leader(self) -> Peer | None:
         """The lowest known other member that leads."""
-        return next((peer for peer in self.peers if peer.leads), None)
+        leaders = [peer for peer in self.peers if peer.leads]
+        return min(leaders, key=lambda peer: peer.rank, default=None)
 
     @property
     def unfetched(self) -> frozenset[str]:
@@ -286,6 +305,13 @@ class HeadMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """This server shall not lead from now on (R14), or may again."""
+
+    barred: Barred | None
+
+
+@dataclass(frozen=True, slots=True)
 class CaughtUp:
     """This server's line contains a head that it was to fetch."""
 
@@ -311,6 +337,7 @@ Event = (
     | HandoverGranted
     | HandoverRefused
     | HeadMoved
+    | Bar
     | CaughtUp
     | Stalled
 )

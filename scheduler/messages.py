@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configrepo.model import ServerId
-from scheduler.control_view import ControlRole
+from scheduler.control_view import Barred, ControlRole
 from scheduler.election_values import Beacon
 from scheduler.frames import BadFrame
 
@@ -142,7 +142,12 @@ def _beacon_to_json(beacon: Beacon) -> dict[str, Any]:
         "maxep": beacon.maxep,
         "follow": beacon.following,
         "heads": {"cluster": beacon.head},
+        **({} if beacon.barred is None else {"barred": _barred_to_json(beacon.barred)}),
     }
+
+
+def _barred_to_json(barred: Barred) -> dict[str, Any]:
+    return {"why": barred.reason[:_TEXT], "until": barred.until}
 
 
 def from_json(value: dict[str, Any]) -> Message:
@@ -216,7 +221,15 @@ class _Fields:
             maxep=self.number("maxep", HIGHEST_EPOCH),
             following=None if follows is None else self.server("follow"),
             head=self.inner("heads").head("cluster"),
+            barred=self.barred() if "barred" in self._value else None,
         )
+
+    def barred(self) -> Barred:
+        inner = self.inner("barred")
+        until = inner._value.get("until")
+        if until is not None and (isinstance(until, bool) or not isinstance(until, int | float)):
+            raise BadFrame("until is not a time")
+        return Barred(inner.text("why"), None if until is None else float(until))
 
 
 def _hello(fields: _Fields) -> Hello:

@@ -17,7 +17,7 @@ import pytest
 from configrepo.model import ServerId
 from scheduler import tls
 from scheduler.control_room import ControlRoom, ControlSettings
-from scheduler.control_view import ControlRole
+from scheduler.control_view import Barred, ControlRole
 from scheduler.errors import PortInUse, SettingsError
 from scheduler.presets import Timing
 from tests.support.control_rooms import CLUSTER, QUICK, Member, Room, form_cluster
@@ -332,3 +332,20 @@ def test_the_control_process_is_small_and_knows_nothing_of_the_gui_git_or_ssh() 
     loaded = {name.split(".")[0] for name in said.stdout.split()}
     heavy = {"flask", "jinja2", "bqngui", "dulwich", "git", "paramiko", "cryptography", "sqlite3"}
     assert not loaded & heavy
+
+
+def test_a_server_that_shall_not_lead_hands_over_and_remembers_it(new_room: NewRoom) -> None:
+    rooms = [new_room(number) for number in (0, 1)]
+    form_cluster(*rooms)
+    rooms[1].wait(lambda view: view.following == 0, 60)
+    rooms[0].room.set_eligible(False, "maintenance")
+    rooms[1].wait(lambda view: view.role is ControlRole.PRIMARY, 60)
+    rooms[0].wait(lambda view: view.following == 1, 60)
+    told = rooms[1].wait(lambda view: not view.peers[0].eligible, 60)
+    assert told.peers[0].barred == Barred("maintenance")
+    assert "shall not lead" in rooms[0].view.sentence
+    rooms[0].room.set_eligible(True)
+    rooms[0].wait(lambda view: view.role is ControlRole.PRIMARY, 60)
+    rooms[0].room.set_eligible(False, "for a moment", time.time() + 0.3)
+    rooms[0].wait(lambda view: not view.eligible, 60)
+    rooms[0].wait(lambda view: view.eligible, 60)

@@ -48,4 +48,5 @@ def test_the_file_can_be_read_by_people(tmp_path: Path) -> None:
         "boot": 3,
         "epoch": 5,
         "accepted": [7, 2],
+        "barred": None,
     }

@@ -9,13 +9,14 @@ from functools import cache
 import pytest
 
 from configrepo.model import ServerId
-from scheduler.control_view import Accepted, ControlRole
+from scheduler.control_view import Accepted, Barred, ControlRole
 from scheduler.election import start, step
 from scheduler.election_values import (
     Action,
     Announce,
     AskHandover,
     Asking,
+    Bar,
     Beacon,
     CatchingUp,
     CatchUp,
@@ -74,9 +75,11 @@ class Server:
         maxep: int = 0,
         head: str | None = None,
         boot: int = 1,
+        barred: Barred | None = None,
     ) -> list[Action]:
         self.seq += 1
-        beacon = Beacon(ServerId(other), boot, self.seq, role, epoch, max(maxep, epoch), None, head)
+        highest = max(maxep, epoch)
+        beacon = Beacon(ServerId(other), boot, self.seq, role, epoch, highest, None, head, barred)
         return self.feed(Heard(beacon, round_trip=True))
 
     def wait(
@@ -397,6 +400,64 @@ def test_what_others_must_know_is_announced_at_once() -> None:
     assert not _of(Announce, server.feed(HeadMoved(_HEADS[0])))
 
 
+def test_r14_a_barred_server_leads_only_where_no_other_can() -> None:
+    server = Server(0, 1)
+    server.feed(Bar(Barred("maintenance")))
+    assert server.view.durable.barred is None
+    server.persisted()
+    server.wait(LAN.boot_s + 1, (1, SECONDARY, 0))
+    assert server.view.role is SECONDARY
+    assert "maintenance" in server.text
+    server.wait(LAN.dead_s + LAN.claim_s + 0.4)
+    server.persisted()
+    assert server.view.role is PRIMARY
+
+
+def test_r14_of_barred_servers_only_the_lowest_leads() -> None:
+    server = Server(0, 1)
+    server.feed(Bar(Barred("maintenance")))
+    server.persisted()
+    for _ in range(40):
+        server.wait(0.1)
+        server.hear(1, barred=Barred("disk"))
+    assert isinstance(server.view.pending, Claiming)
+
+
+def test_r14_a_barred_primary_is_asked_at_once_and_hands_over_to_a_higher_id() -> None:
+    server = Server(1, 0)
+    for _ in range(40):
+        server.now += 0.1
+        server.hear(0, PRIMARY, 4, barred=Barred("maintenance"))
+        if server.view.writing is not None:
+            server.persisted()
+    assert _of(AskHandover, server.done) == [AskHandover(ServerId(0))]
+    primary = Server(0, 1)
+    primary.lead()
+    primary.hear(1)
+    assert _of(RefuseHandover, primary.feed(HandoverAsked(ServerId(1))))
+    primary.feed(Bar(Barred("maintenance", 1_900_000_000.0)))
+    primary.persisted()
+    assert _of(StopCommits, primary.feed(HandoverAsked(ServerId(1))))
+    primary.feed(HandoverDone(None))
+    primary.hear(1, PRIMARY, 2)
+    primary.persisted()
+    assert primary.view.following == 1
+
+
+def test_r14_what_is_being_written_is_not_undone_by_what_is_written_next() -> None:
+    server = Server(0, 1)
+    server.wait(LAN.boot_s + LAN.claim_s + 0.3)
+    (done,) = _of(Persist, server.feed(Bar(Barred("maintenance"))))
+    assert done == Persist(Durable(1, 1, Accepted(1, ServerId(0)), Barred("maintenance")))
+
+
+def test_a_term_of_the_same_epoch_that_is_refused_calls_for_a_higher_one() -> None:
+    server = Server(2, 0, 1, durable=Durable(1, 0, Accepted(5, ServerId(0))))
+    server.hear(1, PRIMARY, 5)
+    assert server.view.following is None
+    assert server.view.maxep == 6
+
+
 # --- All small worlds -------------------------------------------------------------------
 
 _FACTS = [None, (SECONDARY, 0), (JOINING, 0), (PRIMARY, 2), (PRIMARY, 9)]
@@ -464,7 +525,10 @@ def _check_rules(before: View, after: View, actions: list[Action]) -> None:
     if after.following is not None:
         assert after.durable.accepted == Accepted(after.epoch, after.following), "R9"
     for persist in actions:
-        if isinstance(persist, Persist) and persist.durable.epoch > before.durable.epoch:
+        if (
+            isinstance(persist, Persist)
+            and persist.durable.epoch > (before.writing or before.durable).epoch
+        ):
             assert persist.durable.epoch > max(before.maxep, after.maxep), "R6"
             assert after.lower is None or after.role is PRIMARY, "R3"
     assert after.said.text

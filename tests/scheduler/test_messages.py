@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from configrepo.model import ServerId
-from scheduler.control_view import ControlRole
+from scheduler.control_view import Barred, ControlRole
 from scheduler.election_values import Beacon
 from scheduler.frames import MAX_BYTES_BEFORE_HELLO, BadFrame, decode, encode
 from scheduler.messages import (
@@ -35,6 +36,8 @@ _MESSAGES: list[Message] = [
     HandOk(7, "b" * 40),
     HandOk(7, None),
     HandNo("BQN 1 does not lead"),
+    Ping(1, replace(_BEACON, barred=Barred("maintenance until noon", 1_900_000_000.5))),
+    Pong(1, replace(_BEACON, barred=Barred("disk"))),
     Bye(stopping=True, boot=3),
     Err("removed"),
 ]
@@ -48,7 +51,7 @@ def test_a_message_is_read_back_as_it_was_written(message: Message) -> None:
 @pytest.mark.parametrize("message", _MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> None:
     whole = to_json(message)
-    for field in whole.keys() - {"follow", "head"}:
+    for field in whole.keys() - {"follow", "head", "barred"}:
         with pytest.raises(BadFrame):
             from_json({key: value for key, value in whole.items() if key != field})
 
@@ -67,6 +70,8 @@ def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> Non
         {"heads": None},
         {"heads": {"cluster": "A" * 40}},
         {"heads": {"cluster": "a" * 39}},
+        {"barred": {"why": 1}},
+        {"barred": {"why": "", "until": "noon"}},
         {"t": 1},
         {"t": "x" * 300},
     ],
