@@ -23,6 +23,7 @@ from bqngui import (
     audit,
     authorization,
     backup,
+    clone,
     cluster,
     configuration,
     dashboard,
@@ -48,6 +49,7 @@ PAGES = (
     account.blueprint,
     audit.blueprint,
     backup.blueprint,
+    clone.blueprint,
     cluster.blueprint,
     configuration.blueprint,
     dashboard.blueprint,
@@ -102,9 +104,9 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     assets.register(app)
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
-    clone = git_http.make_blueprint(threading.BoundedSemaphore(settings.clones))
-    form_tokens.exempt(clone)  # git sends a token of its own kind: a password, no cookie
-    app.register_blueprint(clone)
+    repository = git_http.make_blueprint(threading.BoundedSemaphore(settings.clones))
+    form_tokens.exempt(repository)  # git sends a token of its own kind: a password, no cookie
+    app.register_blueprint(repository)
     errors.register(app)
     authorization.verify_every_view_is_marked(app)
 

@@ -47,6 +47,7 @@ MENU: tuple[Entry | Group, ...] = (
             Entry("Backup", "backup.show", "bi-save"),
             Entry("Users and tokens", "users.show", "bi-people"),
             Entry("Audit log", "audit.show", "bi-journal-text"),
+            Entry("Clone and audit", "clone.show", "bi-box-arrow-down"),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Who may log in, what they may do, and their tokens for clones and programs.
+"""Who may log in, what they may do, their tokens for programs and their keys for clones.
 
 Accounts are `user` blocks of the common configuration, so each change here is a commit
 that reaches every server. A token's text is shown once, on the answer to the form that
@@ -10,7 +10,7 @@ Edge: HTTP.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -20,6 +20,8 @@ from bqngui.candidate import commit_told, new_request_id, tell_committed, writer
 from bqngui.login import current_person
 from bqngui.passwords import SHORTEST, Busy, objection
 from bqngui.shell import current_shell, desk
+from scheduler.ssh_keys import LONGEST as LONGEST_KEY
+from scheduler.ssh_keys import read_public_key
 from scheduler.views import CommitOutcome, Committed, Disagreed, Refused, Role, TokenMade, UserView
 
 LONGEST_DAYS = 3650
@@ -40,6 +42,7 @@ class UserForm:
     role: str = Role.VIEWER.value
     token: str = ""
     days: str = str(USUAL_DAYS)
+    key: str = ""
     part: str = ""
     refusal: str | None = None
 
@@ -143,6 +146,35 @@ def revoke_token() -> ResponseReturnValue:
     return _answer(found, form, outcome)
 
 
+@blueprint.post("/user/ssh-key")
+@needs(Role.ADMINISTRATOR)
+def add_key() -> ResponseReturnValue:
+    """Register a public key: it may clone and fetch."""
+    form = _form("key")
+    found = _user(form.name)
+    key = read_public_key(form.key)
+    if not _NAME.fullmatch(form.token):
+        key = "A key's name has 1 to 48 letters, digits, dots, dashes or underscores."
+    elif form.token in {k.name for k in found.ssh_keys}:
+        key = f"{found.name} has a key {form.token} already. Remove it, or choose another name."
+    if isinstance(key, str):
+        return _user_page(found, _with(form, key)), 422
+    auditing = desk().auditing
+    outcome = auditing.add_key(current_person(), found.name, form.token, key, form.request_id)
+    return _answer(found, form, outcome)
+
+
+@blueprint.post("/user/ssh-key/remove")
+@needs(Role.ADMINISTRATOR)
+def remove_key() -> ResponseReturnValue:
+    """Take a key away; it stops working on the servers that have the commit."""
+    form = _form("remove-key")
+    found = _user(form.name)
+    auditing = desk().auditing
+    outcome = auditing.remove_key(current_person(), found.name, form.token, form.request_id)
+    return _answer(found, form, outcome)
+
+
 def _form(part: str) -> UserForm:
     """The posted form; `part` names the form of the page that it came from."""
     return UserForm(
@@ -151,14 +183,15 @@ def _form(part: str) -> UserForm:
         role=request.form.get("role", Role.VIEWER.value),
         token=request.form.get("token", "").strip(),
         days=request.form.get("days", str(USUAL_DAYS)).strip(),
+        key=request.form.get("key", "").strip()[: LONGEST_KEY + 1],
         part=part,
     )
 
 
 def _with(form: UserForm, refusal: str | None) -> UserForm:
-    return UserForm(
-        form.request_id, form.name, form.role, form.token, form.days, form.part, refusal
-    )
+    # A private key that was pasted by mistake is not sent back to the page.
+    key = "" if "PRIVATE KEY" in form.key else form.key
+    return replace(form, refusal=refusal, key=key)
 
 
 def _role(text: str) -> Role:

@@ -15,7 +15,8 @@ from datetime import date
 
 from configrepo.model import Files
 from configrepo.path_names import escape
-from scheduler.views import Role, TokenView, UserView
+from scheduler.ssh_keys import PublicKey, read_public_key
+from scheduler.views import Role, SshKeyView, TokenView, UserView
 
 FOLDER = "common/user/"
 
@@ -30,6 +31,14 @@ class StoredToken:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A registered SSH key of a user."""
+
+    name: str
+    key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
 class UserBlock:
     """One `user` block. `password` is the sealed word, or None."""
 
@@ -38,12 +47,14 @@ class UserBlock:
     password: str | None
     tokens: tuple[StoredToken, ...]
     lines: tuple[str, ...]
+    ssh_keys: tuple[StoredKey, ...] = ()
 
     @property
     def view(self) -> UserView:
         """What a page shows of it."""
         tokens = tuple(TokenView(t.name, t.expires) for t in self.tokens)
-        return UserView(self.name, self.role, self.password is not None, tokens)
+        keys = tuple(SshKeyView(k.name, k.key.type, k.key.fingerprint) for k in self.ssh_keys)
+        return UserView(self.name, self.role, self.password is not None, tokens, keys)
 
 
 def path_of_user(name: str) -> str:
@@ -64,9 +75,12 @@ def find_user(files: Files, name: str) -> UserBlock | None:
 
 
 def read_user(text: str) -> UserBlock:
-    """Read the canonical text of a `user` block. A user without a role may only look."""
+    """Read the canonical text of a `user` block. A user without a role may only look.
+
+    A line with an SSH key that is none (the language does not look inside) is passed over.
+    """
     opener, *children = (line.strip() for line in text.splitlines() if line.strip() != "!")
-    role, password, tokens = Role.VIEWER, None, []
+    role, password, tokens, keys = Role.VIEWER, None, [], []
     for words in (line.split() for line in children):
         match words:
             case ["role", word]:
@@ -75,7 +89,10 @@ def read_user(text: str) -> UserBlock:
                 password = sealed
             case ["token", name, "sha256", digest, "expires", expires]:
                 tokens.append(StoredToken(name, digest, expires))
-    return UserBlock(opener.split()[1], role, password, tuple(tokens), tuple(children))
+            case ["ssh-key", name, kind, key]:
+                read = read_public_key(f"{kind} {key}")
+                keys += [StoredKey(name, read)] if isinstance(read, PublicKey) else []
+    return UserBlock(opener.split()[1], role, password, tuple(tokens), tuple(children), tuple(keys))
 
 
 def rewritten(user: UserBlock, changes: Mapping[str, str | None]) -> str:

@@ -21,6 +21,8 @@ from configrepo.model import ServerId
 from configrepo.store import Store
 from scheduler.applying import Applier, ApplyCommands
 from scheduler.audit import AuditLog
+from scheduler.auditing import Auditing, auditors_of
+from scheduler.auditing_seam import CloneWays
 from scheduler.authorized_keys import GATE
 from scheduler.changes import Changes, line_of
 from scheduler.clock import Clock
@@ -299,6 +301,7 @@ class Assembly:
             ),
             self.audit,
             self.state.repository,
+            Auditing(self.submission, self._newest, self._clone_ways, self.audit.write),
         )
 
     def _view(self) -> ControlView:
@@ -333,6 +336,11 @@ class Assembly:
     def _overview(self) -> Overview:
         return overview_of(self.gathering.facts())
 
+    def _clone_ways(self) -> CloneWays:
+        return CloneWays(
+            self.settings.ssh.user or account(), self.settings.ssh.port, self.ssh_host_key
+        )
+
     def _push_errors(self) -> dict[ServerId, str]:
         states = self.replicator.states()
         return {server: state.sentence for server, state in states.items() if not state.ok}
@@ -350,6 +358,7 @@ class Assembly:
             self.inviting,
             self.joining,
             self._view,
+            auditors=lambda: auditors_of(self._newest()[1]),
             self.identity.ssh_public,
             cluster_id=lambda: self.state.record().cluster_id,
         )

@@ -1,8 +1,9 @@
 """Which SSH keys may come in, and what each may ask: the lines for sshd.
 
 Every key gets `restrict` (no terminal, no forwarding, no agent, no rc file) and the gate
-as its forced command, with the id of its owner and the verbs it may use. A key that is
-in nobody's record has no line. The file belongs to this program alone: it is replaced as
+as its forced command, with the id of its owner and the verbs it may use. The keys of
+people (`ssh-key` of a `user` block) may fetch and nothing else. A key that is in nobody's
+record has no line. The file belongs to this program alone: it is replaced as
 a whole whenever the members or the open invitations change.
 
 Core.
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from configrepo.model import ServerId
+from configrepo.path_names import escape
+from scheduler.ssh_keys import PublicKey
 from scheduler.state_dir import write_durably
 
 GATE: Final = Path(__file__).resolve().parent / "gate" / "gate.sh"
@@ -48,31 +51,56 @@ class KeyHolder:
     verbs: tuple[Verb, ...] = MEMBER
 
 
-def authorized_lines(holders: Iterable[KeyHolder], state: Path, gate: Path = GATE) -> str:
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """A person's registered key: it may clone and fetch, and see no drafts."""
+
+    user: str
+    key: PublicKey
+
+
+def authorized_lines(
+    holders: Iterable[KeyHolder],
+    state: Path,
+    gate: Path = GATE,
+    auditors: Iterable[Auditor] = (),
+) -> str:
     """Return the text of the authorized_keys file.
 
     A holder whose key is not one ed25519 key gets no line. The first holder of a key
-    keeps it: sshd itself takes the first line that fits.
+    keeps it: sshd itself takes the first line that fits. Servers come before people.
     """
     lines: dict[str, str] = {}
     for holder in holders:
         key = " ".join(holder.ssh_key.split(" ")[:2])
         if _KEY.fullmatch(key):
             words = [str(gate), str(holder.id), str(state), ",".join(holder.verbs)]
-            command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
-            lines.setdefault(key, f'restrict,command="{command}" {key} server-{holder.id}\n')
+            lines.setdefault(key, _line(words, key, f"server-{holder.id}"))
+    for auditor in auditors:
+        name = escape(auditor.user)
+        words = [str(gate), f"audit:{name}", str(state), Verb.UPLOAD]
+        lines.setdefault(auditor.key.line, _line(words, auditor.key.line, f"audit-{name}"))
     return "".join(lines.values())
 
 
+def _line(words: list[str], key: str, comment: str) -> str:
+    command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
+    return f'restrict,command="{command}" {key} {comment}\n'
+
+
 def write_authorized_keys(
-    path: Path, holders: Iterable[KeyHolder], state: Path, gate: Path = GATE
+    path: Path,
+    holders: Iterable[KeyHolder],
+    state: Path,
+    gate: Path = GATE,
+    auditors: Iterable[Auditor] = (),
 ) -> None:
     """Replace the authorized_keys file, if its text changes.
 
     Raises:
         OSError: the file cannot be written; the former one is intact.
     """
-    text = authorized_lines(holders, state.resolve(), gate)
+    text = authorized_lines(holders, state.resolve(), gate, auditors)
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

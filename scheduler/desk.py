@@ -13,6 +13,7 @@ from pathlib import Path
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.audit import AuditLog
+from scheduler.auditing_seam import AuditingDesk
 from scheduler.editing import Editing
 from scheduler.membership import Membership
 from scheduler.people import People
@@ -53,6 +54,7 @@ class ServerDesk:
         people: People,
         audit: AuditLog,
         repository: Path,
+        auditing: AuditingDesk,
     ) -> None:
         self._overview = overview
         self._editing = editing
@@ -61,6 +63,7 @@ class ServerDesk:
         self._people = people
         self._audit = audit
         self._repository = repository
+        self._auditing = auditing
 
     def overview(self) -> Overview:
         """See `Desk`."""
@@ -232,6 +235,11 @@ class ServerDesk:
     def repository(self) -> Path:
         """See `Desk`."""
         return self._repository
+
+    @property
+    def auditing(self) -> AuditingDesk:
+        """See `Desk`."""
+        return self._auditing
 
     def audit(self, person: Person, action: str, result: str) -> None:
         """See `Desk`."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
+from scheduler.auditing_seam import AuditingDesk
 from scheduler.views import (
     Account,
     AddForm,
@@ -196,6 +197,11 @@ class Desk(Protocol):
 
     def revoke_token(self, person: Person, user: str, name: str, request_id: str) -> CommitOutcome:
         """Remove a token; one commit."""
+        ...
+
+    @property
+    def auditing(self) -> AuditingDesk:
+        """How to clone, and whose SSH keys may."""
         ...
 
     # the rest

@@ -8,11 +8,11 @@ Core: writes authorized_keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from configrepo.model import ServerId
-from scheduler.authorized_keys import KNOCKING, KeyHolder, write_authorized_keys
+from scheduler.authorized_keys import KNOCKING, Auditor, KeyHolder, write_authorized_keys
 from scheduler.control_view import ControlView
 from scheduler.inviting import Inviting
 from scheduler.joining import Joining
@@ -32,6 +32,7 @@ class Doors:
         inviting: Inviting,
         joining: Joining,
         control: Callable[[], ControlView],
+        auditors: Callable[[], Iterable[Auditor]],
     ) -> None:
         self._me = me
         self._authorized_keys = authorized_keys
@@ -40,9 +41,10 @@ class Doors:
         self._inviting = inviting
         self._joining = joining
         self._control = control
+        self._auditors = auditors
 
     def set(self) -> None:
-        """Let in the SSH keys of the members and of those that join, and nobody else's."""
+        """Let in the SSH keys of members, of those that join, of auditors; nobody else's."""
         holders = [KeyHolder(m.id, m.ssh_key) for m in self._roster.active() if m.id != self._me]
         if self._joining.agreed is not None:
             inviter = self._joining.agreed.inviter
@@ -50,7 +52,8 @@ class Doors:
         if self._inviting.admitted is not None:
             joiner = self._inviting.admitted
             holders.append(KeyHolder(joiner.id, joiner.ssh_key, KNOCKING))
-        write_authorized_keys(self._authorized_keys, holders, self._state)
+        auditors = self._auditors()
+        write_authorized_keys(self._authorized_keys, holders, self._state, auditors=auditors)
 
     def pins(self) -> dict[ServerId, str]:
         """The certificates of those who may ask over RPC."""

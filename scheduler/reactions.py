@@ -90,6 +90,9 @@ class Reactions:
         parts = self._parts
         if parts.roster.member(parts.me) is not None:
             self._settle_in()
+        else:
+            # Alone too, people register keys to clone with.
+            parts.doors.set()
         self.tell_control()
         parts.submission.arrived()
         parts.wake("apply")

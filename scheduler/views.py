@@ -359,6 +359,15 @@ class TokenView:
 
 
 @dataclass(frozen=True, slots=True)
+class SshKeyView:
+    """A registered SSH key of a user, for clones; `type` as OpenSSH names it."""
+
+    name: str
+    type: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserView:
     """A `user` block of the configuration."""
 
@@ -366,6 +375,7 @@ class UserView:
     role: Role
     has_password: bool
     tokens: tuple[TokenView, ...] = ()
+    ssh_keys: tuple[SshKeyView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

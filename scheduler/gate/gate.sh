@@ -1,11 +1,12 @@
 #!/bin/sh
-# Forced command of every key of another server: gate.sh PEER STATE VERBS
+# Forced command of every key of another server or an auditor: gate.sh PEER STATE VERBS
 #
-# PEER is the id of the server that owns the key, STATE the absolute state directory,
-# VERBS a comma list of what this key may ask (receive-pack, upload-pack, probe). All
-# three come from authorized_keys, never from the other end. What the other end asked is
-# compared whole, byte by byte; it is never split, expanded or run. Everything else is
-# refused and written to STATE/gate.log.
+# PEER is the id of the server that owns the key, or audit:USER; STATE the absolute state
+# directory, VERBS a comma list of what this key may ask (receive-pack, upload-pack,
+# probe). All three come from authorized_keys, never from the other end. What the other
+# end asked is compared whole, byte by byte; it is never split, expanded or run.
+# Everything else is refused and written to STATE/gate.log, and so is what auditors fetch.
+# An auditor may only fetch, and sees no drafts.
 set -u -f
 PATH=/usr/local/bin:/usr/bin:/bin
 LC_ALL=C
@@ -17,14 +18,23 @@ state=$2
 verbs=$3
 asked=${SSH_ORIGINAL_COMMAND-}
 
-refuse() {
+case $peer in
+    audit:*) who="auditor ${peer#audit:}" verbs=upload-pack ;;
+    *) who="server $peer" ;;
+esac
+
+note() {
     log=$state/gate.log
     if [ -f "$log" ] && [ "$(wc -c <"$log")" -gt 1048576 ]; then
         mv -f "$log" "$log.1"
     fi
     shown=$(printf '%s' "$asked" | head -c 200 | tr -c '[:print:]' '?')
-    printf '%s server %s refused (%s): %s\n' \
-        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$peer" "$1" "$shown" >>"$log"
+    printf '%s %s %s: %s\n' \
+        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$who" "$1" "$shown" >>"$log"
+}
+
+refuse() {
+    note "refused ($1)"
     printf 'BQN: refused: %s\n' "$1" >&2
     exit 126
 }
@@ -32,6 +42,7 @@ refuse() {
 case $asked in
     "git-receive-pack 'config.git'") verb=receive-pack ;;
     "git-upload-pack 'config.git'") verb=upload-pack ;;
+    "git-upload-pack '/git/cluster.git'") verb=upload-pack ;;
     bqn-probe) verb=probe ;;
     *) refuse 'this key may only exchange the configuration' ;;
 esac
@@ -54,13 +65,21 @@ for place in /usr/bin/git /usr/local/bin/git; do
 done
 [ -n "$git" ] || refuse 'git is not installed on this server'
 
+[ "$who" = "server $peer" ] || note fetches
+
 # A pack that never ends costs at most this much time and memory (1 KiB units).
 ulimit -t 120
 ulimit -v 2097152
 
 hooks=$(dirname -- "$0")
+if [ "$who" = "server $peer" ]; then
+    hidden=refs/bqn/none
+else
+    hidden=refs/bqn/drafts
+fi
 exec /usr/bin/env -i \
     PATH="$PATH" LC_ALL=C HOME=/nonexistent \
     GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 \
     GIT_OPTIONAL_LOCKS=0 BQN_PEER="$peer" BQN_STATE="$state" \
-    "$git" --no-replace-objects -c core.hooksPath="$hooks" "$verb" "$state/config.git"
+    "$git" --no-replace-objects -c core.hooksPath="$hooks" \
+    -c uploadpack.hideRefs="$hidden" "$verb" "$state/config.git"

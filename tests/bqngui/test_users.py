@@ -14,6 +14,7 @@ from tests.support.fake_desk import FakeDesk
 from tests.support.site import Site
 
 GOOD = "seven green bicycles"
+KEY_PATHS = ("user/ssh-key", "user/ssh-key/remove")
 
 
 def user_names(site: Site) -> set[str]:
@@ -25,7 +26,14 @@ def test_only_an_administrator_sees_or_changes_users(site: Site, role: Role) -> 
     visitor = site.visitor(role)
     for path in ("/users", "/users/user?name=noc"):
         assert visitor.get(path).status_code == 403
-    for part in ("add", "user/role", "user/password", "user/token", "user/token/revoke"):
+    for part in (
+        "add",
+        "user/role",
+        "user/password",
+        "user/token",
+        "user/token/revoke",
+        *KEY_PATHS,
+    ):
         fields = {"name": "noc", "role": "administrator", "new": GOOD, "again": GOOD}
         assert visitor.post(f"/users/{part}", fields).status_code == 403
 
@@ -147,6 +155,46 @@ def test_a_revoked_token_opens_nothing(site: Site) -> None:
     answer = visitor.post("/users/user/token/revoke", {"name": "audit", "token": "t"})
     assert answer.status_code == 303
     assert site.desk.token_account(found[1]) is None
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw"
+
+
+def keys_of(site: Site, name: str) -> list[str]:
+    return [k.name for user in site.desk.users() if user.name == name for k in user.ssh_keys]
+
+
+def test_an_ssh_key_is_registered_shown_by_its_fingerprint_and_removed(site: Site) -> None:
+    visitor = site.administrator()
+    fields = {"name": "audit", "token": "laptop", "key": f"{KEY} someone@laptop\n"}
+    assert visitor.post("/users/user/ssh-key", fields).status_code == 303
+    assert keys_of(site, "audit") == ["laptop"]
+    assert "SHA256:" in visitor.get("/users/user?name=audit").text
+    again = visitor.post("/users/user/ssh-key", fields)
+    assert again.status_code == 422
+    assert "already" in again.text
+    visitor.post("/users/user/ssh-key/remove", {"name": "audit", "token": "laptop"})
+    assert keys_of(site, "audit") == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"token": "", "key": KEY}, "key&#39;s name"),
+        ({"token": "ok", "key": ""}, "begins with its type"),
+        ({"token": "ok", "key": f"{KEY}\n{KEY}"}, "one key"),
+        ({"token": "ok", "key": f'command="sh" {KEY}'}, "begins with its type"),
+        ({"token": "ok", "key": "-----BEGIN OPENSSH PRIVATE KEY-----\nc2Vj"}, "private key"),
+    ],
+)
+def test_what_is_no_key_is_told_and_a_private_one_not_shown_again(
+    site: Site, fields: dict[str, str], sentence: str
+) -> None:
+    answer = site.administrator().post("/users/user/ssh-key", {"name": "audit", **fields})
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert "c2Vj" not in answer.text
+    assert keys_of(site, "audit") == []
 
 
 def test_a_refusal_is_shown_where_it_belongs_and_the_input_is_kept(site: Site) -> None:

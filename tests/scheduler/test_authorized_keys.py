@@ -8,14 +8,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from configrepo.model import ServerId
+from configrepo.path_names import escape
 from scheduler.authorized_keys import (
     GATE,
     KNOCKING,
+    Auditor,
     KeyHolder,
     Verb,
     authorized_lines,
     write_authorized_keys,
 )
+from scheduler.ssh_keys import PublicKey, read_public_key
 from tests.support.sshd import public_line
 
 KEY = public_line(Ed25519PrivateKey.generate())
@@ -47,6 +50,24 @@ def test_a_comment_of_a_key_is_dropped_and_what_is_no_key_gets_no_line() -> None
     text = authorized_lines(holders, STATE)
     assert text.count("\n") == 1
     assert "someone" not in text
+
+
+def test_a_person_may_fetch_and_nothing_else_under_a_name_that_is_safe() -> None:
+    key = read_public_key(KEY)
+    assert isinstance(key, PublicKey)
+    text = authorized_lines([], STATE, Path("/opt/gate.sh"), [Auditor('a"; id', key)])
+    name = escape('a"; id')
+    assert '"; ' not in name
+    assert text.startswith(f'restrict,command="/opt/gate.sh audit:{name} /srv/state upload-pack" ')
+    assert text.endswith(f" {KEY} audit-{name}\n")
+
+
+def test_a_servers_key_stays_a_servers_key_when_a_person_registers_it_too() -> None:
+    key = read_public_key(KEY)
+    assert isinstance(key, PublicKey)
+    holders = [KeyHolder(ServerId(0), KEY)]
+    text = authorized_lines(holders, STATE, auditors=[Auditor("audit", key)])
+    assert text == authorized_lines(holders, STATE)
 
 
 def test_the_first_holder_of_a_key_keeps_it() -> None:

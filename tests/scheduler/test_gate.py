@@ -104,6 +104,32 @@ def test_a_key_may_only_use_the_verbs_of_its_line(state: Path) -> None:
     assert gate(state, RECEIVE, "upload-pack").returncode == REFUSED
 
 
+def as_auditor(state: Path, asked: str, verbs: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [str(GATE), "audit:olga", str(state), verbs],
+        env={"SSH_ORIGINAL_COMMAND": asked},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("verbs", ["upload-pack", "receive-pack,upload-pack,probe"])
+@pytest.mark.parametrize("asked", [*ABUSE, RECEIVE, "git-receive-pack '/git/cluster.git'"])
+def test_an_auditor_may_only_fetch_whatever_the_line_says(
+    state: Path, asked: str, verbs: str
+) -> None:
+    assert as_auditor(state, asked, verbs).returncode == REFUSED
+    assert "auditor olga refused" in (state / "gate.log").read_text()
+
+
+@pytest.mark.parametrize("asked", [UPLOAD, "git-upload-pack '/git/cluster.git'"])
+def test_what_an_auditor_fetches_is_noted(state: Path, asked: str) -> None:
+    assert as_auditor(state, asked, "upload-pack").stdout == b"0000"
+    assert f"auditor olga fetches: {asked}" in (state / "gate.log").read_text()
+
+
 def test_the_environment_of_the_other_end_does_not_reach_git(state: Path) -> None:
     (state / "elsewhere.git").mkdir()
     done = gate(

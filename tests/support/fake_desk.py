@@ -52,6 +52,7 @@ from scheduler.views import (
 )
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
+from tests.support.fake_auditing import FakeAuditing
 from tests.support.fake_history import laid_over
 from tests.support.fake_users import FakeUsers
 
@@ -67,6 +68,7 @@ class FakeDesk(FakeUsers):
         self.progress = JoinProgress("none", "This server is not joining a cluster.")
         self.unifying_now: Unification | None = None
         self.audited: list[AuditEntry] = []
+        self.auditing = FakeAuditing(self)
         self._repository = repository or Path("/nonexistent/config.git")
         self._candidates: dict[str, tuple[str, dict[str, str | None]]] = {}
 

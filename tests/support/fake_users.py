@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from configrepo.model import Files
+from scheduler.accounts import read_user
 from scheduler.views import (
     Account,
     CommitOutcome,
@@ -68,7 +69,7 @@ class FakeUsers:
             return self._repeated(request_id, "")
         path = f"common/user/{name}.conf"
         old = self._commits.tree().get(path, "").splitlines()[1:]
-        tokens = [x for x in old if x.startswith(" token ")]
+        tokens = [x for x in old if x.startswith((" token ", " ssh-key "))]
         if password_hash is not None:
             self.hashes[name] = password_hash
         text = "\n".join([f"user {name}", f" role {role}", *tokens]) + "\n"
@@ -113,6 +114,18 @@ class FakeUsers:
         tree = self._commits.tree() | {path: text}
         return self._commit(person, tree, f"Revoke token {name} of {user}", request_id)
 
+    def put_key(
+        self, person: Person, user: str, name: str, line: str, request_id: str
+    ) -> CommitOutcome:
+        """Replace the line of an SSH key, or (empty) remove it."""
+        if request_id in self._requests or self.refusal:
+            return self._repeated(request_id, "")
+        path = f"common/user/{user}.conf"
+        lines = self._commits.tree()[path].splitlines(keepends=True)
+        text = "".join(x for x in lines if not x.startswith(f" ssh-key {name} ")) + line
+        tree = self._commits.tree() | {path: text}
+        return self._commit(person, tree, f"SSH key {name} of {user}", request_id)
+
     def _write(self, tree: Files, author: str, message: str) -> str:
         committer = (self.view.name, self.view.me)
         return self._commits.write(tree, author, message, committer, self.view.term)
@@ -135,4 +148,5 @@ def _user(text: str, hashes: Mapping[str, str]) -> UserView:
     name = opener.split()[1]
     role = next((Role(x.split()[1]) for x in lines if x.startswith(" role ")), Role.VIEWER)
     words = [x.split() for x in lines if x.startswith(" token ")]
-    return UserView(name, role, name in hashes, tuple(TokenView(w[1], w[5]) for w in words))
+    tokens = tuple(TokenView(w[1], w[5]) for w in words)
+    return UserView(name, role, name in hashes, tokens, read_user(text).view.ssh_keys)
