@@ -6,13 +6,16 @@ Every ref has one writer and only grows, so a push that is let in can never over
   older than the last one accepted (a stale primary cannot turn time back);
 - `refs/heads/server/<id>` and `refs/terms/<epoch>-<id>` are written by server `<id>` and may
   be relayed by the primary, but never to their own writer;
-- `refs/bqn/running/<id>` likewise, and it alone may move back;
+- `refs/bqn/running/<id>` and `refs/notes/apply-<id>` (what runs there, and when it was
+  applied) likewise; the former alone may move back;
+- every new commit is signed by the server that it names (`configrepo.authorship`);
 - nothing is deleted, no other ref exists, and a server that is still joining may bring
   only its own line.
 
 What a push brings is plain configuration: directories and files that the writer of this
 product could have written (`configrepo.layout`), in a bounded number and size, and a
-`cluster` that can be read. This module does not know git, sockets or the clock.
+`cluster` that can be read; notes are short texts, named by the commit. This module does
+not know git, sockets or the clock.
 
 Pure.
 """
@@ -20,9 +23,10 @@ Pure.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from configrepo.authorship import Keys, Written, refusal_of_commits, refusal_of_tip
 from configrepo.layout import path_allowed
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId
@@ -31,14 +35,17 @@ MOST_ENTRIES = 40_000
 LARGEST_BLOB = 16 * 1024 * 1024
 LARGEST_TREE_OR_COMMIT = 4 * 1024 * 1024
 MOST_REFS = 1_024
+LARGEST_NOTE = 64 * 1024
 LAST_SERVER = 255
 CLUSTER = "refs/heads/cluster"
 FILE_MODE = 0o100644
 DIRECTORY_MODE = 0o040000
 
 _SERVER_LINE = re.compile(r"refs/heads/server/(?P<id>0|[1-9][0-9]{0,2})")
-_TERM = re.compile(r"refs/terms/[0-9]{12}-(?P<id>[0-9]{3})")
+_TERM = re.compile(r"refs/terms/(?P<term>[0-9]{12})-(?P<id>[0-9]{3})")
 _RUNNING = re.compile(r"refs/bqn/running/(?P<id>0|[1-9][0-9]{0,2})")
+_NOTES = re.compile(r"refs/notes/apply-(?P<id>0|[1-9][0-9]{0,2})")
+_NOTE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,10 @@ class IncomingFile:
 class Brought:
     """What a push brings that was not here before.
 
-    `kinds` are git's kinds of the new objects, `heaviest` the largest new tree or commit
-    in bytes, `most_entries` the largest number of files in one new tree. Where a limit is
-    already broken the files are not listed (`listed` False).
+    `commits` are the new ones, oldest first. `kinds` are git's kinds of the new objects,
+    `heaviest` the largest new tree or commit in bytes, `most_entries` the largest number of
+    files in one new tree. Where a limit is already broken neither files nor commits are
+    listed (`listed` False).
     """
 
     kinds: frozenset[str] = frozenset()
@@ -65,6 +73,7 @@ class Brought:
     most_entries: int = 0
     files: tuple[IncomingFile, ...] = ()
     listed: bool = True
+    commits: tuple[CommitId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class PushedRef:
     """One ref that a push wants to move.
 
     `commit`: the new value is a commit. `fast_forward`: it is, and grew from the old
-    value or the ref is new.
+    value or the ref is new. `tip`: what that commit says of its making.
     """
 
     ref: str
@@ -80,6 +89,7 @@ class PushedRef:
     new: CommitId | None
     commit: bool
     fast_forward: bool
+    tip: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,11 @@ class PushFacts:
         epoch: the term of that primary.
         accepted: the term and primary of the last `cluster` accepted; None if none was.
         refs: what is to move.
-        brought: the new objects.
+        brought: the new objects of the configuration.
         problems: what the reader says of the new `cluster`.
+        notes: the new objects of notes.
+        commits: what the new commits say of their making, oldest first.
+        keys: the keys of the servers that are known here.
     """
 
     peer: ServerId
@@ -107,6 +120,9 @@ class PushFacts:
     refs: tuple[PushedRef, ...]
     brought: Brought
     problems: tuple[Problem, ...] = ()
+    notes: Brought = Brought()
+    commits: tuple[Written, ...] = ()
+    keys: Keys = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +147,47 @@ def admit(facts: PushFacts) -> Admitted | Denied:
         sentence = _refusal_of(pushed, facts)
         if sentence is not None:
             return Denied(f"{pushed.ref}: {sentence}")
-    sentence = refusal_of_trees(facts.brought) or _refusal_of_problems(facts.problems)
+    sentence = refusal_of_contents(facts)
     if sentence is not None:
         return Denied(sentence)
     if any(pushed.ref == CLUSTER for pushed in facts.refs):
         return Admitted((facts.epoch, facts.peer))
     return Admitted(None)
+
+
+def refusal_of_contents(facts: PushFacts) -> str | None:
+    """Why what was brought cannot be let in, whichever refs move; None if it can."""
+    sentence = (
+        refusal_of_trees(facts.brought)
+        or refusal_of_notes(facts.notes)
+        or _refusal_of_problems(facts.problems)
+        or refusal_of_commits(facts.commits, facts.keys)
+    )
+    if sentence is not None:
+        return sentence
+    for pushed in facts.refs:
+        line = _line_of(pushed.ref)
+        if line is not None and (sentence := refusal_of_tip(pushed.tip, *line)) is not None:
+            return f"{pushed.ref}: {sentence}"
+    return None
+
+
+def is_notes(ref: str) -> bool:
+    """Whether a ref holds notes: its trees are no configuration."""
+    return _NOTES.fullmatch(ref) is not None
+
+
+def refusal_of_notes(brought: Brought) -> str | None:
+    """Why these objects cannot be let in as notes; None if they can."""
+    strange = brought.kinds - {"commit", "tree", "blob"}
+    if strange or brought.heaviest > LARGEST_TREE_OR_COMMIT or not brought.listed:
+        return "what was sent is not a line of notes"
+    for file in brought.files:
+        if file.mode != FILE_MODE or not _NOTE.fullmatch(file.path):
+            return f"{_shown(file.path)}: not the name of a note"
+        if file.size > LARGEST_NOTE:
+            return f"a note of {file.size} bytes is too large"
+    return None
 
 
 def refusal_of_trees(brought: Brought) -> str | None:
@@ -194,9 +245,18 @@ def _refusal_of_writer(ref: str, facts: PushFacts) -> str | None:
     return None
 
 
+def _line_of(ref: str) -> tuple[ServerId, int | None] | None:
+    """The writer and the term of a line whose commits are its writer's; None for other refs."""
+    writer = None if _RUNNING.fullmatch(ref) else _writer_of(ref)
+    if writer is None:
+        return None
+    term = _TERM.fullmatch(ref)
+    return writer, None if term is None else int(term["term"])
+
+
 def _writer_of(ref: str) -> ServerId | None:
     """The server in the name of a ref; None if it is not a ref with one writer."""
-    for pattern in (_SERVER_LINE, _TERM, _RUNNING):
+    for pattern in (_SERVER_LINE, _TERM, _RUNNING, _NOTES):
         match = pattern.fullmatch(ref)
         if match is not None:
             writer = int(match["id"])

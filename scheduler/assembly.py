@@ -235,6 +235,7 @@ class Assembly:
                 targets=lambda: [target_of(m) for m in self.roster.active() if m.id != self.me],
                 leading=lambda: self._view().role is ControlRole.PRIMARY,
                 ahead=lambda server, refs: self.reactions.ahead(server, refs),
+                writers=lambda: {member.id for member in self.roster.everybody()} | {self.me},
                 judge=lambda *fetched: self.receiver.refusal_of_fetched(*fetched),
                 now=lambda: datetime.now(UTC),
                 jitter=lambda: random.uniform(-1.0, 1.0),  # noqa: S311 - spreads load
@@ -359,7 +360,7 @@ class Assembly:
             self.joining,
             self._view,
             auditors=lambda: auditors_of(self._newest()[1]),
-            self.identity.ssh_public,
+            own_key=self.identity.ssh_public,
             cluster_id=lambda: self.state.record().cluster_id,
         )
         self.reactions = Reactions(

@@ -33,6 +33,8 @@ class Doors:
         joining: Joining,
         control: Callable[[], ControlView],
         auditors: Callable[[], Iterable[Auditor]],
+        own_key: str,
+        cluster_id: Callable[[], str | None],
     ) -> None:
         self._me = me
         self._authorized_keys = authorized_keys
@@ -42,6 +44,8 @@ class Doors:
         self._joining = joining
         self._control = control
         self._auditors = auditors
+        self._own_key = own_key
+        self._cluster_id = cluster_id
 
     def set(self) -> None:
         """Let in the SSH keys of members, of those that join, of auditors; nobody else's."""
@@ -63,8 +67,25 @@ class Doors:
         """What decides about a push."""
         members = frozenset(m.id for m in self._roster.active())
         agreed, admitted = self._joining.agreed, self._inviting.admitted
+        keys = self._keys()
         if agreed is not None and not members:
-            return Situation(agreed.inviter.id, 0, frozenset())
+            nobody: frozenset[ServerId] = frozenset()
+            return Situation(agreed.inviter.id, 0, nobody, keys=keys, cluster=agreed.cluster_id)
         joining = frozenset() if admitted is None else frozenset({admitted.id})
         view = self._control()
-        return Situation(view.following, view.epoch, members, joining)
+        cluster = self._cluster_id()
+        return Situation(view.following, view.epoch, members, joining, keys, cluster)
+
+    def _keys(self) -> dict[ServerId, frozenset[str]]:
+        """The SSH keys of all who are known, also of members that were removed."""
+        known: list[tuple[ServerId, str]] = [(self._me, self._own_key)]
+        known += [(member.id, member.ssh_key) for member in self._roster.everybody()]
+        agreed, admitted = self._joining.agreed, self._inviting.admitted
+        if agreed is not None:
+            known.append((agreed.inviter.id, agreed.inviter.ssh_key))
+        if admitted is not None:
+            known.append((admitted.id, admitted.ssh_key))
+        keys: dict[ServerId, set[str]] = {}
+        for server, key in known:
+            keys.setdefault(server, set()).add(" ".join(key.split()[:2]))
+        return {server: frozenset(some) for server, some in keys.items()}

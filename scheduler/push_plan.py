@@ -4,7 +4,9 @@ There is no queue: what to send is the difference between the refs here and the 
 there, so a lost answer, a second delivery or a crash does no harm. Rules:
 
 - A server is sent `cluster`, the terms and the lines of the others; never its own lines,
-  which only it writes.
+  which only it writes. A line is relayed only if its writer is (or was) a member.
+- What runs where, and since when, is sent as well, but after the rest and not at once
+  (`split`): with many servers these refs move often, and nobody waits for them.
 - A ref is sent only if it grows there. Where the other end has more than this server, or
   something else, that ref is left alone; for `cluster` this must be merged first. Lines
   are always given: each has one writer, so they cannot conflict.
@@ -17,7 +19,7 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -28,9 +30,21 @@ from configrepo.model import ServerId
 from configrepo.revision import CommitId
 
 LINES: Final = (CLUSTER, "refs/heads/server/", "refs/terms/")
-"""What servers exchange; an entry that ends with `/` stands for all refs below it."""
+"""What makes the configuration; an entry that ends with `/` stands for all refs below it."""
 
-_OWN: Final = re.compile(r"refs/heads/server/([0-9]+)|refs/terms/[0-9]{12}-([0-9]{3})")
+RUNS: Final = ("refs/bqn/running/", "refs/notes/")
+"""What ran where: for auditors. `refs/bqn/running/<id>` alone may also move back."""
+
+EXCHANGED: Final = (*LINES, *RUNS)
+"""Everything that servers exchange."""
+
+RUNS_EVERY_S: Final = 10.0
+"""How often at most what ran where is sent to a server that needs nothing else."""
+
+_OWN: Final = re.compile(
+    r"refs/heads/server/([0-9]+)|refs/terms/[0-9]{12}-([0-9]{3})"
+    r"|refs/bqn/running/([0-9]+)|refs/notes/apply-([0-9]+)"
+)
 _LONGEST_S: Final = 60.0
 _JITTER: Final = 0.2
 
@@ -75,14 +89,32 @@ def wanted_at(server: ServerId, here: Mapping[str, CommitId]) -> dict[str, Commi
     return {
         ref: commit
         for ref, commit in here.items()
-        if (ref == CLUSTER or ref.startswith(LINES[1:])) and writer_of(ref) != server
+        if ref == CLUSTER or writer_of(ref) not in (None, server)
     }
+
+
+def relayed(here: Mapping[str, CommitId], writers: Container[ServerId]) -> dict[str, CommitId]:
+    """The refs that are passed on: `cluster` and the lines of these writers."""
+    return {ref: at for ref, at in here.items() if ref == CLUSTER or writer_of(ref) in writers}
+
+
+def own_runs(server: ServerId) -> tuple[str, str]:
+    """The refs in which a server says what it runs, and what it applied when."""
+    return f"refs/bqn/running/{server}", f"refs/notes/apply-{server}"
+
+
+def split(
+    updates: Mapping[str, CommitId],
+) -> tuple[dict[str, CommitId], dict[str, CommitId]]:
+    """What must be sent at once, and what may wait."""
+    later = {ref: commit for ref, commit in updates.items() if ref.startswith(RUNS)}
+    return {ref: at for ref, at in updates.items() if ref not in later}, later
 
 
 def writer_of(ref: str) -> ServerId | None:
     """The one server that writes a line; None for `cluster` and what is no line."""
     match = _OWN.fullmatch(ref)
-    return None if match is None else ServerId(int(match[1] or match[2]))
+    return None if match is None else ServerId(int(next(filter(None, match.groups()))))
 
 
 def plan_push(
@@ -103,7 +135,8 @@ def plan_push(
     ahead: dict[str, CommitId] = {}
     for ref, commit in sorted(wanted_at(server, here).items()):
         other = there.get(ref)
-        if other is None or (other != commit and grows(other, commit)):
+        back = ref.startswith(RUNS[0])
+        if other is None or (other != commit and (back or grows(other, commit))):
             updates[ref] = commit
         elif other != commit:
             ahead[ref] = other

@@ -7,7 +7,9 @@ over who pushes, where the new objects wait, and which refs are to move. The ans
 run, or does not answer, lets nothing in.
 
 The highest term accepted is on the disk before the answer is `yes`: a primary of the
-past stays refused after any crash.
+past stays refused after any crash. It counts in the cluster that it was accepted in: terms
+of another cluster say nothing here. What is fetched instead of received is judged by the
+same rules (`judge`).
 
 Edge: a Unix socket.
 """
@@ -18,17 +20,18 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 from configrepo import durable
-from configrepo.admission import Admitted, Denied, PushFacts, admit
+from configrepo.admission import Admitted, Denied, PushFacts, admit, refusal_of_contents
+from configrepo.authorship import Keys
 from configrepo.errors import ConfigRepoError, DiskFull
 from configrepo.model import ServerId
-from configrepo.store import Store, facts_of_push
+from configrepo.store import CommitId, Store, facts_of_push
 from scheduler.state_dir import read_json, write_json
 
 SOCKET: Final = "receive.sock"
@@ -36,6 +39,7 @@ DISK_FULL: Final = "disk full"
 _READ_S: Final = 10.0
 _MOST_BYTES: Final = 1 << 20
 _PARALLEL: Final = 8
+_NONE: Final = "0" * 40
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +54,16 @@ class Situation:
         epoch: the term of that primary.
         members: the active members.
         joining: servers that were let in but are no members yet.
+        keys: the SSH keys of all servers that are known: what they may sign with.
+        cluster: the id of the cluster that this server belongs to or joins.
     """
 
     following: ServerId | None
     epoch: int
     members: frozenset[ServerId]
     joining: frozenset[ServerId] = frozenset()
+    keys: Keys = field(default_factory=dict)
+    cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +108,12 @@ class Receiver:
         self._thread: threading.Thread | None = None
         stored = read_json(self._record)
         self._accepted = None if stored is None else (int(stored["epoch"]), ServerId(stored["id"]))
+        self._accepted_in: str | None = None if stored is None else stored.get("cluster")
 
     @property
     def accepted(self) -> tuple[int, ServerId] | None:
-        """The term and primary of the last `cluster` that was let in."""
-        return self._accepted
+        """The term and primary of the last `cluster` that was let in, in this cluster."""
+        return self._accepted if self._accepted_in == self._situation().cluster else None
 
     def start(self) -> None:
         """Listen."""
@@ -186,30 +195,60 @@ class Receiver:
         place = Path(call.quarantine)
         if not place.resolve().is_relative_to((self._store.path / "objects").resolve()):
             return Denied("the objects of the push are not where they belong")
-        joining = call.peer in situation.joining - situation.members
         with self._store.in_quarantine(place) as view:
-            facts = facts_of_push(
-                view,
-                call.lines,
-                peer=call.peer,
-                standing="joining" if joining else "member",
-                me=self._me,
-                following=situation.following,
-                epoch=situation.epoch,
-                accepted=None,
-            )
-        with self._lock:
-            return self._settle(facts)
+            return self.judge(view, call.peer, call.lines)
 
-    def _settle(self, facts: PushFacts) -> Admitted | Denied:
-        decision = admit(replace(facts, accepted=self._accepted))
+    def judge(self, view: Store, peer: ServerId, lines: Sequence[str]) -> Admitted | Denied:
+        """Whether refs may move, as if `peer` had pushed; the caller moves them at once.
+
+        Args:
+            view: sees the new objects.
+            peer: who brings them.
+            lines: `<old> <new> <ref>` each.
+
+        Raises:
+            DiskFull: the accepted term cannot be written down.
+            StoreError: the objects cannot be read.
+        """
+        situation = self._situation()
+        facts = self._facts(view, peer, lines, situation)
+        with self._lock:
+            return self._settle(facts, situation.cluster)
+
+    def refusal_of_fetched(
+        self, view: Store, peer: ServerId, found: Mapping[str, CommitId]
+    ) -> str | None:
+        """Why what was fetched from `peer` cannot be kept; None if it can. No ref moves."""
+        lines = [f"{self._store.ref(ref) or _NONE} {new} {ref}" for ref, new in found.items()]
+        return refusal_of_contents(self._facts(view, peer, lines, self._situation()))
+
+    def _facts(
+        self, view: Store, peer: ServerId, lines: Sequence[str], situation: Situation
+    ) -> PushFacts:
+        joining = peer in situation.joining - situation.members
+        return facts_of_push(
+            view,
+            lines,
+            peer=peer,
+            standing="joining" if joining else "member",
+            me=self._me,
+            following=situation.following,
+            epoch=situation.epoch,
+            accepted=None,
+            keys=situation.keys,
+        )
+
+    def _settle(self, facts: PushFacts, cluster: str | None) -> Admitted | Denied:
+        accepted = self._accepted if self._accepted_in == cluster else None
+        decision = admit(replace(facts, accepted=accepted))
         match decision:
-            case Admitted(accepted) if accepted is not None and accepted != self._accepted:
+            case Admitted(accepted=new) if new is not None and new != accepted:
+                record = {"epoch": new[0], "id": new[1], "cluster": cluster}
                 try:
-                    write_json(self._record, {"epoch": accepted[0], "id": accepted[1]})
+                    write_json(self._record, record)
                 except OSError as error:
                     raise durable.translated(error, self._record) from error
-                self._accepted = accepted
+                self._accepted, self._accepted_in = new, cluster
         return decision
 
     def _moved(self, call: _Call, connection: socket.socket) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,12 +28,15 @@ from configrepo.store import CommitId, Pushed, Store
 from scheduler.authorized_keys import Verb
 from scheduler.errors import KeyRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
 from scheduler.push_plan import (
-    LINES,
+    EXCHANGED,
+    RUNS_EVERY_S,
     ErrorClass,
     PushState,
     is_due,
     pause_s,
     plan_push,
+    relayed,
+    split,
     wanted_at,
 )
 from scheduler.receiving import DISK_FULL
@@ -54,7 +57,8 @@ class Seams:
         targets: the other active members.
         leading: whether this server may send now.
         ahead: told that a server has refs which are not in this server's lines.
-        acknowledged: told that a server has refs on its disk.
+        writers: the members, also those that were removed: their lines are passed on.
+        judge: says why what was fetched from a server is not let in; None if it is.
         now: the wall clock, UTC; only shown.
         jitter: a number from -1 to 1.
     """
@@ -62,7 +66,8 @@ class Seams:
     targets: Callable[[], Sequence[SshTarget]]
     leading: Callable[[], bool]
     ahead: Callable[[ServerId, Mapping[str, CommitId]], None]
-    acknowledged: Callable[[ServerId, Mapping[str, CommitId]], None]
+    writers: Callable[[], Container[ServerId]]
+    judge: Callable[[Store, ServerId, Mapping[str, CommitId]], str | None]
     now: Callable[[], datetime]
     jitter: Callable[[], float]
 
@@ -77,6 +82,7 @@ class Replicator:
         self._changed = threading.Condition()
         self._states: dict[ServerId, PushState] = {}
         self._there: dict[ServerId, dict[str, CommitId]] = {}
+        self._runs_due: dict[ServerId, float] = {}
         self._busy: set[ServerId] = set()
         self._again: set[ServerId] = set()
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="push")
@@ -87,7 +93,7 @@ class Replicator:
             return "this server does not lead: nothing is sent"
         targets = self._seams.targets()
         self._forget_others({target.id for target in targets})
-        here = self._store.refs()
+        here = self._here()
         started = [target for target in targets if self._start(target, here)]
         return f"sending to {len(started)} of {len(targets)} servers"
 
@@ -100,6 +106,7 @@ class Replicator:
         """Look at a server again at the next run, whatever failed or was known before."""
         with self._changed:
             self._there.pop(server, None)
+            self._runs_due.pop(server, None)
             state = self._states.get(server)
             if state is not None:
                 self._states[server] = replace(state, next_try=None, failures=0)
@@ -118,7 +125,9 @@ class Replicator:
                 if count >= servers or not self._changed.wait(max(end - monotonic(), 0.0)):
                     return count
 
-    def fetch_from(self, target: SshTarget, wanted: Sequence[str] = LINES) -> dict[str, CommitId]:
+    def fetch_from(
+        self, target: SshTarget, wanted: Sequence[str] = EXCHANGED
+    ) -> dict[str, CommitId]:
         """Bring the commits of another server here; no ref of this server moves.
 
         Args:
@@ -133,7 +142,9 @@ class Replicator:
             StoreError: what came cannot be kept here.
         """
         with self._stream(target, Verb.UPLOAD) as stream:
-            return self._store.fetch(stream, wanted)
+            return self._store.fetch(
+                stream, wanted, lambda view, found: self._seams.judge(view, target.id, found)
+            )
 
     def close(self) -> None:
         """Stop, and break off what is under way: it is found missing and sent again later."""
@@ -148,7 +159,7 @@ class Replicator:
             there = self._there.get(target.id)
             if not is_due(state, monotonic()):
                 return False
-            if there is not None and wanted_at(target.id, here).items() <= there.items():
+            if there is not None and not self._must_send(target.id, here, there):
                 return False
             if target.id in self._busy:
                 self._again.add(target.id)
@@ -156,6 +167,16 @@ class Replicator:
             self._busy.add(target.id)
         self._workers.submit(self._work, target).add_done_callback(_report)
         return True
+
+    def _here(self) -> dict[str, CommitId]:
+        return relayed(self._store.refs(), self._seams.writers())
+
+    def _must_send(
+        self, server: ServerId, here: Mapping[str, CommitId], there: Mapping[str, CommitId]
+    ) -> bool:
+        missing = {ref: at for ref, at in wanted_at(server, here).items() if there.get(ref) != at}
+        urgent, later = split(missing)
+        return bool(urgent) or (bool(later) and monotonic() >= self._runs_due.get(server, 0.0))
 
     def _work(self, target: SshTarget) -> None:
         """Send until there is nothing left to send, or something fails."""
@@ -191,19 +212,34 @@ class Replicator:
             there = self._there.get(target.id)
         if there is None:
             there = self.fetch_from(target)
-        plan = plan_push(target.id, self._store.refs(), there, self._grows)
+        plan = plan_push(target.id, self._here(), there, self._grows)
         if plan.ahead:
             self._seams.ahead(target.id, plan.ahead)
-        if plan.updates:
-            return self._push(target, there, plan.updates)
+        urgent, later = split(plan.updates)
+        if urgent:
+            return self._push(target, there, urgent)
         if CLUSTER in plan.ahead:
             words = f"server {target.id} has commits that must be merged here first"
             self._fail(target.id, ErrorClass.REFUSED, words)
             return False
         # What it is ahead of counts as seen, so that it is not compared again and again.
         seen = {ref: self._store.ref(ref) or commit for ref, commit in plan.ahead.items()}
-        self._succeed(target.id, {**there, **seen}, {})
+        self._succeed(target.id, {**there, **seen})
+        self._push_runs(target, {**there, **seen}, later)
         return False
+
+    def _push_runs(
+        self, target: SshTarget, there: Mapping[str, CommitId], later: Mapping[str, CommitId]
+    ) -> None:
+        """Send what ran where, if it is time; that it fails must not delay any commit."""
+        with self._changed:
+            if not later or monotonic() < self._runs_due.get(target.id, 0.0):
+                return
+            self._runs_due[target.id] = monotonic() + RUNS_EVERY_S
+        try:
+            self._push(target, there, later)
+        except RemoteRefused as error:
+            _log.warning("server %d does not take what ran where: %s", target.id, error)
 
     def _push(
         self,
@@ -219,7 +255,7 @@ class Replicator:
             raise Unreachable(
                 f"server {target.id} took the commits but did not say that they are on its disk"
             )
-        self._succeed(target.id, {**there, **updates}, updates)
+        self._succeed(target.id, {**there, **updates})
         return True
 
     @contextmanager
@@ -238,9 +274,7 @@ class Replicator:
 
     # --- What came of it -----------------------------------------------------------------
 
-    def _succeed(
-        self, server: ServerId, there: dict[str, CommitId], updates: Mapping[str, CommitId]
-    ) -> None:
+    def _succeed(self, server: ServerId, there: dict[str, CommitId]) -> None:
         with self._changed:
             self._there[server] = there
             self._states[server] = PushState(
@@ -250,8 +284,6 @@ class Replicator:
                 last_success=self._seams.now(),
             )
             self._changed.notify_all()
-        if updates:
-            self._seams.acknowledged(server, updates)
 
     def _fail(self, server: ServerId, error_class: ErrorClass, sentence: str) -> None:
         _log.warning("sending to server %d failed (%s): %s", server, error_class, sentence)
@@ -276,6 +308,7 @@ class Replicator:
             for server in gone:
                 del self._states[server]
                 self._there.pop(server, None)
+                self._runs_due.pop(server, None)
         for server in gone:
             self._ssh.forget(server)
 

@@ -31,6 +31,8 @@ def brought_by(
     path: Path, objects: Objects, tips: Sequence[CommitId], quarantine: Path | None
 ) -> Brought:
     """What `tips` reach that no ref of the repository does."""
+    if not tips:
+        return Brought()
     ids = git.new_objects(path, tips, quarantine=quarantine)
     sizes = git.object_sizes(path, ids, quarantine)
     heaviest = max((size for kind, size in sizes.values() if kind != "blob"), default=0)
@@ -43,7 +45,8 @@ def brought_by(
     most = max((look.count(objects.tree_id(one), 0) for one in commits), default=0)
     if most <= MOST_ENTRIES:
         look.walk(commits)
-    return Brought(kinds, heaviest, largest, most, tuple(look.files), listed=look.complete)
+    oldest_first = tuple(reversed(commits))
+    return Brought(kinds, heaviest, largest, most, tuple(look.files), look.complete, oldest_first)
 
 
 class _Look:

@@ -12,9 +12,20 @@ from collections.abc import Sequence
 from typing import Literal
 
 from configrepo import git
-from configrepo.admission import CLUSTER, PushedRef, PushFacts, refusal_of_trees
-from configrepo.errors import NotFound, StoreError
+from configrepo.admission import (
+    CLUSTER,
+    Brought,
+    PushedRef,
+    PushFacts,
+    is_notes,
+    refusal_of_notes,
+    refusal_of_trees,
+)
+from configrepo.authorship import Keys, Written
+from configrepo.errors import ConfigRepoError, NotFound, StoreError
+from configrepo.factory import FACTORY_ROOT
 from configrepo.layout import read_files
+from configrepo.members import FOLDER, members_of
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId
 from configrepo.store.repository import Store
@@ -32,6 +43,7 @@ def facts_of_push(
     following: ServerId | None,
     epoch: int,
     accepted: tuple[int, ServerId] | None,
+    keys: Keys,
 ) -> PushFacts:
     """Gather the facts of one push.
 
@@ -44,6 +56,7 @@ def facts_of_push(
         following: as in `PushFacts`.
         epoch: as in `PushFacts`.
         accepted: as in `PushFacts`.
+        keys: as in `PushFacts`.
 
     Raises:
         StoreError: a line is not git's, or git could not answer.
@@ -53,14 +66,24 @@ def facts_of_push(
     kinds = {
         name: kind for name, (kind, _) in git.object_sizes(view.path, tips, view.quarantine).items()
     }
+    brought = view.brought_by(_tips(moves, notes=False))
+    notes = view.brought_by(_tips(moves, notes=True))
+    sound = refusal_of_trees(brought) is None and refusal_of_notes(notes) is None
+    makers = _Makers(view)
     refs = tuple(
-        PushedRef(ref, old, new, kinds.get(new or "") == "commit", _grows(view, old, new, kinds))
+        PushedRef(
+            ref,
+            old,
+            new,
+            kinds.get(new or "") == "commit",
+            _grows(view, old, new, kinds),
+            makers.of(new) if sound and new is not None and kinds.get(new) == "commit" else None,
+        )
         for old, new, ref in moves
     )
-    brought = view.brought_by(tips)
     cluster = next((one for one in refs if one.ref == CLUSTER), None)
     problems: tuple[Problem, ...] = ()
-    if cluster is not None and cluster.fast_forward and refusal_of_trees(brought) is None:
+    if cluster is not None and cluster.fast_forward and sound:
         problems = _problems(view, cluster)
     return PushFacts(
         peer=peer,
@@ -72,7 +95,61 @@ def facts_of_push(
         refs=refs,
         brought=brought,
         problems=problems,
+        notes=notes,
+        commits=makers.of_all(brought, notes) if sound else (),
+        keys=keys,
     )
+
+
+def _tips(
+    moves: Sequence[tuple[CommitId | None, CommitId | None, str]], notes: bool
+) -> list[CommitId]:
+    tips = (new for _, new, ref in moves if new is not None and is_notes(ref) is notes)
+    return list(dict.fromkeys(tips))
+
+
+class _Makers:
+    """Reads what commits say of their making."""
+
+    def __init__(self, view: Store) -> None:
+        self._view = view
+        self._members: dict[str, tuple[tuple[ServerId, str], ...]] = {}
+
+    def of_all(self, brought: Brought, notes: Brought) -> tuple[Written, ...]:
+        # A store that has no ref yet sees the factory root as new; nobody signed it.
+        new = (one for one in (*brought.commits, *notes.commits) if one != FACTORY_ROOT)
+        return tuple(self.of(one) for one in dict.fromkeys(new))
+
+    def of(self, commit: CommitId) -> Written:
+        trailers = self._view.revision(commit).trailers
+        term = trailers.get("Term", "")
+        members = self._members_in(commit) if term else ()
+        key = self._view.signed_by(commit)
+        return Written(commit, trailers.get("Server", ""), term, key, members)
+
+    def _members_in(self, commit: CommitId) -> tuple[tuple[ServerId, str], ...]:
+        """The keys of the members in a commit's tree; the same directory is read once."""
+        tree = self._view.objects.tree_id(commit)
+        for name in FOLDER.strip("/").split("/"):
+            inside = (one for one in self._view.objects.children(tree) if one.path == name)
+            found = next(inside, None)
+            if found is None:
+                return ()
+            tree = found.blob
+        if tree not in self._members:
+            self._members[tree] = self._read_members(tree)
+        return self._members[tree]
+
+    def _read_members(self, tree: str) -> tuple[tuple[ServerId, str], ...]:
+        try:
+            entries = self._view.objects.children(tree)
+            files = {FOLDER + one.path: self._view.objects.text(one.blob) for one in entries}
+            return tuple(
+                (member.id, " ".join(member.ssh_key.split()[:2])) for member in members_of(files)
+            )
+        except ConfigRepoError:
+            # Nobody is learned from members that cannot be read; the reader says why.
+            return ()
 
 
 def _move(line: str) -> tuple[CommitId | None, CommitId | None, str]:

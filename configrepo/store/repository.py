@@ -49,6 +49,10 @@ _CACHED_ANSWERS = 4_096
 _MOST_HAVES = 256
 
 
+Judge = Callable[["Store", Mapping[str, CommitId]], str | None]
+"""Why what was fetched is not let in; None if it is."""
+
+
 class Store:
     """The repository `config.git` of one server.
 
@@ -329,15 +333,19 @@ class Store:
 
         return push(stream, updates, objects_between)
 
-    def fetch(self, stream: Stream, wanted: Sequence[str]) -> dict[str, CommitId]:
+    def fetch(
+        self, stream: Stream, wanted: Sequence[str], judge: Judge | None = None
+    ) -> dict[str, CommitId]:
         """Bring commits from git at the far end of `stream` (`upload-pack`); no ref moves.
 
-        What comes is checked by git and by the rules for trees before it is part of the
-        repository. The caller closes the stream.
+        What comes is checked by git and by the rules for trees (or by `judge`) before it is
+        part of the repository. The caller closes the stream.
 
         Args:
             stream: leads to the far end.
             wanted: full ref names; one that ends with `/` stands for all refs below it.
+            judge: says why what came is not let in, from a view that sees it and from where
+                the far end has the wanted refs.
 
         Returns:
             Where the far end has the wanted refs; those that it lacks are left out.
@@ -353,18 +361,20 @@ class Store:
                 found = fetch(stream, wanted, have, self.has, pack)
                 if pack.tell() > 0:
                     pack.seek(0)
-                    self._take_in(pack, place, list(found.values()))
+                    self._take_in(pack, place, found, judge or _refusal_of_trees)
         except OSError as error:
             raise durable.translated(error, self.path) from error
         finally:
             shutil.rmtree(place, ignore_errors=True)
         return found
 
-    def _take_in(self, pack: IO[bytes], place: Path, tips: Sequence[CommitId]) -> None:
+    def _take_in(
+        self, pack: IO[bytes], place: Path, found: Mapping[str, CommitId], judge: Judge
+    ) -> None:
         try:
             git.index_pack(self.path, pack, place)
             with self.in_quarantine(place) as view:
-                refusal = refusal_of_trees(view.brought_by(tips))
+                refusal = judge(view, found)
         except DiskFull:
             raise
         except (NotFound, StoreError) as error:
@@ -380,3 +390,7 @@ class Store:
     def brought_by(self, tips: Sequence[CommitId]) -> Brought:
         """What `tips` reach that no ref of the repository does, for `configrepo.admission`."""
         return brought_by(self.path, self.objects, tips, self.quarantine)
+
+
+def _refusal_of_trees(view: Store, found: Mapping[str, CommitId]) -> str | None:
+    return refusal_of_trees(view.brought_by(list(dict.fromkeys(found.values()))))

@@ -7,6 +7,7 @@ import pytest
 from configrepo.admission import (
     CLUSTER,
     LARGEST_BLOB,
+    LARGEST_NOTE,
     MOST_ENTRIES,
     Admitted,
     Brought,
@@ -16,6 +17,7 @@ from configrepo.admission import (
     PushFacts,
     admit,
 )
+from configrepo.authorship import Written
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId
 
@@ -93,6 +95,10 @@ def test_of_two_primaries_in_one_term_the_lower_id_wins() -> None:
         (1, "refs/heads/server/1", True),
         (1, "refs/terms/000000000003-001", True),
         (1, "refs/bqn/running/1", True),
+        (1, "refs/notes/apply-1", True),
+        (0, "refs/notes/apply-1", True),
+        (1, "refs/notes/apply-3", False),
+        (0, "refs/notes/apply-2", False),
         (0, "refs/heads/server/1", True),
         (0, "refs/bqn/running/1", True),
         (0, "refs/terms/000000000003-001", True),
@@ -126,6 +132,8 @@ def test_a_line_has_one_writer_and_the_primary_may_relay_it(
         "refs/terms/000000000007-256",
         "refs/tags/v1",
         "refs/notes/commits",
+        "refs/notes/apply-01",
+        "refs/notes/apply-256",
         "refs/replace/" + "a" * 40,
         "refs/bqn/drafts/ana",
         "refs/bqn/running/x",
@@ -155,6 +163,7 @@ def test_everything_grows_but_what_runs_may_go_back() -> None:
         (CLUSTER, False),
         (TERM, False),
         ("refs/heads/server/0", False),
+        ("refs/notes/apply-0", False),
         ("refs/bqn/running/0", True),
     ):
         back = PushedRef(ref, OLD, NEW, commit=True, fast_forward=False)
@@ -212,3 +221,38 @@ def test_a_cluster_that_cannot_be_read_is_refused_with_the_place() -> None:
     assert sentence(replace(FACTS, problems=(problem,))) == "common/ntp.conf: line 2: found `x`"
     hint = replace(problem, severity=Severity.HINT)
     assert isinstance(admit(replace(FACTS, problems=(hint,))), Admitted)
+
+
+def test_a_commit_that_another_server_signed_refuses_the_push() -> None:
+    forged = Written(NEW, "0", "7-0", "key-1")
+    facts = replace(FACTS, commits=(forged,), keys={PRIMARY: frozenset({"key-0"})})
+    assert "not signed with a key of server 0" in sentence(facts)
+    assert isinstance(admit(replace(facts, keys={PRIMARY: frozenset({"key-1"})})), Admitted)
+
+
+def test_a_line_does_not_end_in_a_commit_of_somebody_else() -> None:
+    other = Written(NEW, "1", "7-1", "key-1")
+    for ref in (TERM, "refs/heads/server/0", "refs/notes/apply-0"):
+        pushed = replace(moving(ref)[0], tip=other)
+        assert f"{ref}: server 0 writes it" in sentence(replace(FACTS, refs=(pushed,)))
+    running = replace(moving("refs/bqn/running/0")[0], tip=other)
+    assert isinstance(admit(replace(FACTS, refs=(running,))), Admitted)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (IncomingFile("ab/" + "c" * 38, 0o100644, 30), None),
+        (IncomingFile("ab/" + "c" * 38, 0o120000, 30), "not the name of a note"),
+        (IncomingFile("common/ntp.conf", 0o100644, 30), "not the name of a note"),
+        (IncomingFile("ab/" + "C" * 38, 0o100644, 30), "not the name of a note"),
+        (IncomingFile("ab/" + "c" * 38, 0o100644, LARGEST_NOTE + 1), "too large"),
+    ],
+)
+def test_notes_are_short_texts_named_by_their_commit(file: IncomingFile, words: str | None) -> None:
+    decision = admit(replace(FACTS, notes=replace(FACTS.brought, files=(file,))))
+    if words is None:
+        assert isinstance(decision, Admitted)
+    else:
+        assert isinstance(decision, Denied)
+        assert words in decision.sentence

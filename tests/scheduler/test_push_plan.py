@@ -14,6 +14,8 @@ from scheduler.push_plan import (
     is_due,
     pause_s,
     plan_push,
+    relayed,
+    split,
     wanted_at,
     writer_of,
 )
@@ -42,18 +44,38 @@ def test_a_server_is_sent_the_cluster_the_terms_and_the_lines_of_the_others() ->
         "refs/terms/000000000002-001": commit(4),
         "refs/bqn/drafts/x": commit(6),
         "refs/bqn/running/0": commit(6),
+        "refs/bqn/running/1": commit(6),
+        "refs/notes/apply-0": commit(6),
+        "refs/notes/apply-1": commit(6),
+        "refs/notes/commits": commit(6),
     }
     assert set(wanted_at(ONE, here)) == {
         CLUSTER,
         "refs/heads/server/0",
         "refs/heads/server/10",
         "refs/terms/000000000001-000",
+        "refs/bqn/running/0",
+        "refs/notes/apply-0",
     }
+
+
+def test_lines_are_passed_on_only_of_members() -> None:
+    """A server that was let in but is no member yet has a line here that nobody can check."""
+    here = {CLUSTER: commit(4), "refs/heads/server/0": commit(2), "refs/heads/server/7": commit(2)}
+    assert set(relayed(here, {ServerId(0)})) == {CLUSTER, "refs/heads/server/0"}
+
+
+def test_what_ran_where_may_wait_and_may_move_back() -> None:
+    running = "refs/bqn/running/0"
+    plan = plan_push(ONE, {CLUSTER: commit(6), running: commit(2)}, {running: commit(4)}, grows)
+    assert split(plan.updates) == ({CLUSTER: commit(6)}, {running: commit(2)})
 
 
 def test_the_writer_is_in_the_name_of_a_line() -> None:
     assert writer_of("refs/heads/server/0") == 0
     assert writer_of("refs/terms/000000000012-007") == 7
+    assert writer_of("refs/bqn/running/0") == 0
+    assert writer_of("refs/notes/apply-12") == 12
     assert writer_of(CLUSTER) is None
     assert writer_of("refs/heads/server/0/x") is None
 

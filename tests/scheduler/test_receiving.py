@@ -4,12 +4,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from configrepo.model import ServerId
 from configrepo.store import CommitId, Pushed, RefUpdate
+from configrepo.store.objects import Draft
 from scheduler.authorized_keys import Verb
 from scheduler.receiving import Receiver, Situation
 from tests.support.replicas import CLUSTER, ROOT, Replica
@@ -66,6 +68,59 @@ def test_a_second_delivery_does_no_harm(pair: tuple[Replica, Replica]) -> None:
     for _ in range(2):
         assert push_refs(zero, one, {CLUSTER: commit}).done
     assert one.store.ref(CLUSTER) == commit
+
+
+def test_terms_of_another_cluster_say_nothing_in_this_one(pair: tuple[Replica, Replica]) -> None:
+    zero, one = pair
+    one.follow(zero, 9)
+    one.situation = replace(one.situation, cluster="a" * 32)
+    assert push_refs(zero, one, {CLUSTER: zero.commit("192.168.56.20")}).done
+    one.situation = replace(one.situation, epoch=2)
+    second = zero.commit("192.168.56.21")
+    assert "older than term 9" in said(push_refs(zero, one, {CLUSTER: second}))
+    one.situation = replace(one.situation, cluster="b" * 32)
+    assert one.receiver.accepted is None
+    assert push_refs(zero, one, {CLUSTER: second}).done
+    assert one.receiver.accepted == (2, 0)
+
+
+def test_a_commit_that_another_server_signed_is_refused(pair: tuple[Replica, Replica]) -> None:
+    zero, one = pair
+    forged = zero.store.write_commit(
+        [ROOT], zero.store.files(ROOT), zero.person, "x", {"Server": "1", "Term": "1-1"}
+    )
+    pushed = push_refs(zero, one, {CLUSTER: forged})
+    assert "not signed with a key of server 1" in said(pushed)
+    assert not one.store.has(forged)
+
+
+def test_a_commit_without_a_signature_is_refused(pair: tuple[Replica, Replica]) -> None:
+    zero, one = pair
+    files, who = zero.store.files(ROOT), zero.person
+    draft = Draft((ROOT,), files, who, who, 2_000_000_000, "x\n\nServer: 0\nTerm: 1-0\n")
+    bare = zero.store.objects.write(draft, signer=None)
+    assert "of server 0 is not signed" in said(push_refs(zero, one, {CLUSTER: bare}))
+
+
+def test_a_relayed_line_ends_in_a_commit_of_its_writer(tmp_path: Path) -> None:
+    """The primary may relay the term of server 2, but it cannot write it."""
+    zero, one, two = (Replica(tmp_path, number) for number in range(3))
+    try:
+        one.listen(zero)
+        one.follow(zero, 1, two)
+        term = "refs/terms/000000000001-002"
+        mine = zero.commit("192.168.56.20")
+        assert "server 2 writes it" in said(push_refs(zero, one, {term: mine}))
+        theirs = two.commit("192.168.56.99", term)
+        two.listen(zero)
+        two.follow(zero)
+        zero.store.fetch(zero.pool.open_command(two.target(), Verb.UPLOAD), [term])
+        later = "refs/terms/000000000002-002"
+        assert "not to term 2-2" in said(push_refs(zero, one, {later: theirs}))
+        assert push_refs(zero, one, {term: theirs}).done
+    finally:
+        for replica in (zero, one, two):
+            replica.close()
 
 
 def test_a_stale_term_is_refused_after_a_newer_one_was_accepted(tmp_path: Path) -> None:

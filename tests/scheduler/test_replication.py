@@ -22,6 +22,7 @@ from tests.support.replicas import CLUSTER, Replica
 from tests.support.sshd import free_port, public_line
 
 DEADLINE_S = 20.0
+MADE = {"Server": "0", "Term": "1-0"}
 STRANGER = public_line(Ed25519PrivateKey.generate())
 
 
@@ -32,9 +33,8 @@ class Sender:
         self.zero = zero
         self.targets: list[SshTarget] = []
         self.leads = True
+        self.writers = {ServerId(number) for number in range(3)}
         self.ahead: list[tuple[int, str]] = []
-        self.acknowledged: list[tuple[int, str]] = []
-        self.changed = threading.Condition()
         self.replicator = Replicator(
             zero.store,
             zero.pool,
@@ -42,15 +42,12 @@ class Sender:
                 targets=lambda: self.targets,
                 leading=lambda: self.leads,
                 ahead=lambda server, refs: self.ahead.extend((server, ref) for ref in refs),
-                acknowledged=self._note,
+                writers=lambda: self.writers,
+                judge=zero.receiver.refusal_of_fetched,
                 now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
                 jitter=lambda: 0.0,
             ),
         )
-
-    def _note(self, server: ServerId, refs: object) -> None:
-        assert isinstance(refs, dict)
-        self.acknowledged.extend((server, ref) for ref in sorted(refs))
 
     def run_until(self, done: Callable[[PushState], bool], server: int = 1) -> PushState:
         """Run as the clock would, until a state is reached."""
@@ -89,6 +86,7 @@ def one(tmp_path: Path, zero: Replica, sender: Sender) -> Iterator[Replica]:
     one = Replica(tmp_path, 1)
     one.listen(zero)
     one.follow(zero)
+    zero.follow(None, 1, one)
     sender.targets.append(one.target())
     yield one
     one.close()
@@ -105,7 +103,6 @@ def test_what_a_server_lacks_is_sent_and_known_to_be_on_its_disk(
     assert state.last_success is not None
     assert one.store.ref(CLUSTER) == commit
     assert one.store.ref(term) == commit
-    assert sender.acknowledged == [(1, CLUSTER), (1, term)]
 
 
 def test_nothing_is_sent_twice(sender: Sender, zero: Replica, one: Replica) -> None:
@@ -228,7 +225,7 @@ def test_after_the_merge_everybody_has_everything(
     mine, other = zero.commit("192.168.56.20"), one.commit("192.168.56.99")
     sender.run_until(lambda state: not state.ok)
     files = zero.store.files(mine)
-    merged = zero.store.write_commit([mine, other], files, zero.person, "Merge", {"Server": "0"})
+    merged = zero.store.write_commit([mine, other], files, zero.person, "Merge", MADE)
     zero.store.move([RefUpdate(CLUSTER, mine, merged)], "test")
     sender.replicator.wake(ServerId(1))
     sender.settle()

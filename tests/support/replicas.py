@@ -29,12 +29,13 @@ class Replica:
 
     def __init__(self, folder: Path, server: int) -> None:
         self.id = ServerId(server)
+        self.term = 1
         self.state = folder / f"server{server}"
         self.state.mkdir()
         self.key = Ed25519PrivateKey.generate()
         self.person = Person(f"BQN {server}", f"bqn{server}@example.net")
         self.store = Store.create(self.state / "config.git", Signer(self.person, self.key))
-        self.situation = Situation(None, 0, frozenset())
+        self.situation = Situation(None, 0, frozenset(), keys=self.keys())
         self.received: list[tuple[int, tuple[str, ...]]] = []
         self.pool = SshPool(self.key, account(), SshLimits(3.0, 6.0, 5.0, 30.0))
         self.receiver = Receiver(
@@ -52,6 +53,10 @@ class Replica:
         assert self._sshd is not None
         return self._sshd
 
+    def keys(self, *others: Replica) -> dict[ServerId, frozenset[str]]:
+        """What this server and others sign with."""
+        return {one.id: frozenset({public_line(one.key)}) for one in (self, *others)}
+
     def listen(self, *others: Replica, verbs: tuple[Verb, ...] = MEMBER) -> None:
         """Let others in, and start to receive."""
         holders = tuple(KeyHolder(other.id, public_line(other.key), verbs) for other in others)
@@ -61,11 +66,15 @@ class Replica:
     def follow(self, primary: Replica | None, epoch: int = 1, *others: Replica) -> None:
         """Take `cluster` from this primary from now on."""
         members = frozenset(one.id for one in (self, *others, *([primary] if primary else [])))
-        self.situation = Situation(None if primary is None else primary.id, epoch, members)
+        known = self.keys(*others, *([primary] if primary else []))
+        following = None if primary is None else primary.id
+        self.situation = Situation(following, epoch, members, keys=known)
 
     def let_join(self, *joining: Replica) -> None:
         """Let servers in that are no members yet."""
-        self.situation = replace(self.situation, joining=frozenset(one.id for one in joining))
+        known = {**self.situation.keys, **self.keys(*joining)}
+        ids = frozenset(one.id for one in joining)
+        self.situation = replace(self.situation, joining=ids, keys=known)
 
     def target(self) -> SshTarget:
         """How the others reach this server."""
@@ -81,7 +90,7 @@ class Replica:
     def commit_files(self, files: dict[str, str], ref: str = CLUSTER) -> CommitId:
         """Commit these files on a ref."""
         old = self.store.ref(ref)
-        trailers = {"Server": str(self.id)}
+        trailers = {"Server": str(self.id), "Term": f"{self.term}-{self.id}"}
         new = self.store.write_commit([old or ROOT], files, self.person, "Change", trailers)
         self.store.move([RefUpdate(ref, old, new)], "test")
         return new

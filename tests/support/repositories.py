@@ -46,10 +46,13 @@ def new_store(path: Path, hooks: Path | None = None) -> Store:
     return Store.create(path, SIGNER, hooks=hooks)
 
 
-def commit(store: Store, parent: CommitId, message: str, files: Mapping[str, str]) -> CommitId:
+def commit(
+    store: Store, parent: CommitId, message: str, files: Mapping[str, str], term: str = ""
+) -> CommitId:
     """A commit on top of `parent` that adds or replaces files; no ref moves."""
     merged = {**store.files(parent), **files}
-    return store.write_commit([parent], merged, ANA, message, {"Server": "0"})
+    trailers = {"Server": "0", **({"Term": term} if term else {})}
+    return store.write_commit([parent], merged, ANA, message, trailers)
 
 
 def line_of(store: Store, length: int = 1, ref: str = LINE) -> list[CommitId]:

@@ -14,10 +14,12 @@ from configrepo.admission import Admitted, Denied, PushFacts, admit
 from configrepo.factory import FACTORY_ROOT
 from configrepo.model import ServerId
 from configrepo.revision import CommitId
+from configrepo.sshsig import public_line
 from configrepo.store import Store, facts_of_push
 from tests.support.repositories import (
     ANA,
     HOSTNAME,
+    KEY,
     SCRUBBED,
     commit,
     line_of,
@@ -82,6 +84,7 @@ def gathered(view: Store, *lines: str) -> PushFacts:
         following=ServerId(0),
         epoch=1,
         accepted=None,
+        keys={ServerId(0): frozenset({public_line(KEY.public_key())})},
     )
 
 
@@ -124,7 +127,7 @@ def head_of(store: Store) -> CommitId:
 def test_an_honest_push_is_admitted_and_only_its_new_files_are_listed(
     here: Store, there: Store
 ) -> None:
-    made = commit(there, head_of(there), "more", policy(7))
+    made = commit(there, head_of(there), "more", policy(7), term="1-0")
     # Both lines were made at another second, so the far line is pushed as a term.
     facts = facts_of(here, there, made, ref="refs/terms/000000000001-000")
     assert isinstance(admit(facts), Admitted)
