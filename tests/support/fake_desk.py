@@ -327,10 +327,11 @@ class FakeDesk(FakeUsers):
             other = int(form.other_id) if form else 0
             self.progress = JoinProgress(
                 "waiting",
-                f"BQN {other} knows this server. Compare the fingerprint there with "
-                f"{scenes.fingerprint(me)} and accept it (Administration → Cluster).",
+                f"BQN {other} knows this server. Compare the fingerprint there with the one "
+                f"of this server, and accept it there (Administration → Cluster).",
                 scenes.reaches(me, other),
                 ServerId(other),
+                scenes.fingerprint(me),
             )
         return self.progress
 
