@@ -20,6 +20,11 @@ from scheduler.errors import RemoteRefused
 from scheduler.views import CommitOutcome, Committed, Disagreed, Person, Refused, Role
 
 
+FORWARDED = frozenset({"Reverts-To", "Canary", "Canary-Pause"})
+"""What a secondary may say in a commit; everything else the primary says itself."""
+MESSAGE_CHARACTERS = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
     """A change of the configuration against the commit `base`.
@@ -61,10 +66,10 @@ def request_from_json(stored: Mapping[str, Any]) -> tuple[ChangeRequest, Person]
         request = ChangeRequest(
             base=_text(stored["base"]),
             changes=changes,
-            message=_text(stored["message"]),
+            message=_text(stored["message"])[:MESSAGE_CHARACTERS],
             request_id=_text(stored["request_id"]),
             choices=answers_from_json(stored["choices"]),
-            trailers={str(k): _text(v) for k, v in stored["trailers"].items()},
+            trailers={k: _text(v) for k, v in stored["trailers"].items() if k in FORWARDED},
         )
         person = Person(
             name=_text(stored["person"]["name"]),

@@ -176,3 +176,24 @@ def test_small_words() -> None:
     assert title_of("servers/0/wire.conf", "wire 1 …\nwire 2 …\n") == "wires"
     changed = changes_between({"servers/1/a.conf": "x\n"}, {})
     assert servers_touched(changed, (ServerId(0), ServerId(1))) == (1,)
+
+
+@pytest.mark.parametrize("request_id", ["", "a b", "x" * 65, "r1\nTerm: 9-9", "é"])
+def test_a_request_id_that_could_forge_a_trailer_is_refused(
+    server: SmallServer, request_id: str
+) -> None:
+    change = request(server, {NTP: "ntp\n server 192.0.2.9\n"}, request_id=request_id)
+    assert isinstance(server.changes.commit(change, ADMIN), Refused)
+
+
+def test_a_request_cannot_speak_for_the_server(server: SmallServer) -> None:
+    change = ChangeRequest(
+        server.changes.head(),
+        {NTP: "ntp\n server 192.0.2.9\n"},
+        "Change",
+        "r1",
+        trailers={"Server": "7", "Request-Id": "other", "Reverts-To": "x"},
+    )
+    made = committed(server.changes.commit(change, OPERATOR))
+    trailers = server.store.revision(CommitId(made.revision)).trailers
+    assert (trailers["Server"], trailers["Request-Id"]) == ("0", "r1")

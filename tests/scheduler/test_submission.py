@@ -23,7 +23,13 @@ from scheduler.errors import RemoteRefused, Unreachable, WrongIdentity
 from scheduler.people import People
 from scheduler.submission import Submission, standing_of
 from scheduler.views import Committed, Disagreed, Person, Refused, Role, TokenMade
-from scheduler.wire import ChangeRequest, outcome_from_json, outcome_to_json, request_from_json
+from scheduler.wire import (
+    ChangeRequest,
+    outcome_from_json,
+    outcome_to_json,
+    request_from_json,
+    request_to_json,
+)
 from tests.support.small_server import ADMIN, OPERATOR, VIEWER, SmallServer
 from tests.support.standing import alone, following, leading
 
@@ -255,3 +261,11 @@ def test_users_and_tokens_are_one_commit_each(pair: Pair) -> None:
     assert changed is not None
     assert changed.password_hash == "$argon2id$new"
     assert isinstance(people.put_user(OPERATOR, "eve", Role.ADMINISTRATOR, None, "u6"), Refused)
+
+
+def test_a_secondary_can_say_only_some_trailers() -> None:
+    change = ChangeRequest("a" * 40, {}, "m", "r", trailers={"Term": "9-9", "Reverts-To": "x"})
+    sent = json.loads(json.dumps(request_to_json(change, OPERATOR)))
+    arrived, person = request_from_json(sent)
+    assert arrived.trailers == {"Reverts-To": "x"}
+    assert person.role is Role.VIEWER
