@@ -281,7 +281,8 @@ class Node:
         self._view, actions = step(self._view, event, monotonic())
         for action in actions:
             self._do(action)
-        self._publish()
+        if actions or not isinstance(event, Heard):
+            self._publish()  # a heartbeat without consequences is shown with the next tick
 
     def _do(self, action: Action) -> None:
         match action:

@@ -44,6 +44,7 @@ from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, ControlRole
+from scheduler.election_calm import calm_heartbeat
 from scheduler.election_sentences import sentence
 from scheduler.election_values import (
     Accepting,
@@ -116,8 +117,10 @@ def step(view: View, event: Event, now: float) -> tuple[View, tuple[Action, ...]
     Returns:
         What is known now, and what is to be done, in this order.
     """
+    if (quiet := calm_heartbeat(view, event, now)) is not None:
+        return quiet, ()
     do: list[Action] = []
-    after = _after_own_pause(view, now)
+    after = _after_own_pause(replace(view, looked_at=now), now)
     after = _take(after, event, now, do)
     after = _age(after, now, do)
     after = _act(after, now, do)

@@ -159,7 +159,8 @@ Pending = Claiming | Accepting | Asking | CatchingUp | Handing
 class View:
     """All that the election of one server knows.
 
-    `durable` is what is on the disk, `writing` what was told to be written last.
+    `durable` is what is on the disk, `writing` what was told to be written last;
+    `looked_at` is when all rules were applied last.
     """
 
     me: ServerId
@@ -185,6 +186,7 @@ class View:
     interrupted: Said | None = None
     said: Said = field(default_factory=lambda: Said(""))
     writing: Durable | None = None
+    looked_at: float = 0.0
 
     def peer(self, server: ServerId) -> Peer | None:
         """The other member with that id."""

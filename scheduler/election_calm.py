@@ -1,0 +1,47 @@
+"""The heartbeats of a calm cluster, taken in without looking at every member.
+
+Nearly all that happens is that a member which is known to be alive says again what it has
+said before. Such a beacon only makes the member younger, so `step` asks here first: with
+255 members this takes microseconds where going through all rules takes milliseconds, a
+thousand times a second. Everything else, everything new in a beacon, and everything a tick
+after all rules were applied last, goes through all rules.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import replace
+from operator import attrgetter
+
+from scheduler.election_values import Beacon, Event, Heard, Peer, PeerState, View
+
+_ID = attrgetter("id")
+# A sum of decimal fractions misses its value by a rounding error.
+_ROUNDING_S = 1e-6
+
+
+def calm_heartbeat(view: View, event: Event, now: float) -> View | None:
+    """What is known after a heartbeat that says nothing new; None if it may say something."""
+    timing = view.timing
+    if not isinstance(event, Heard) or now - view.looked_at >= timing.tick_s - _ROUNDING_S:
+        return None
+    beacon = event.beacon
+    at = bisect_left(view.peers, beacon.id, key=_ID)
+    if at == len(view.peers) or view.peers[at].id != beacon.id:
+        return None
+    peer = view.peers[at]
+    if not _says_the_same(peer, beacon) or now - peer.heard_at > timing.suspect_s:
+        return None
+    newer = beacon if peer.beacon is None or beacon.number > peer.beacon.number else peer.beacon
+    heard_at = now if event.round_trip else peer.heard_at
+    fresh = replace(peer, beacon=newer, heard_at=heard_at)
+    return replace(view, peers=(*view.peers[:at], fresh, *view.peers[at + 1 :]), tick_at=now)
+
+
+def _says_the_same(peer: Peer, beacon: Beacon) -> bool:
+    before = peer.beacon
+    if before is None or peer.state is not PeerState.ALIVE or beacon.number <= peer.gone:
+        return False
+    return before == replace(beacon, seq=before.seq)
