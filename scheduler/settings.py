@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -33,6 +34,9 @@ from scheduler.settings_table import (
     Settings,
     SshSection,
 )
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes of a Unix socket's name on Linux (unix(7): 108 with the final zero)."""
 
 Reader = Callable[[object, Rule, Path], object]
 
@@ -230,11 +234,20 @@ def _shown(value: object) -> str:
 
 def _contradictions(settings: Settings, data: Mapping[str, Any]) -> list[str]:
     return [
+        *_state_path(settings.server.state),
         *_certificate_pair(settings.gui),
         *_ports(settings),
         *_ssh(settings.ssh, data.get("ssh", {})),
         *_samples(settings.samples),
     ]
+
+
+def _state_path(state: Path) -> list[str]:
+    longest = state / "run" / "receive.sock"
+    if len(os.fsencode(longest)) <= LONGEST_SOCKET_PATH:
+        return []
+    most = LONGEST_SOCKET_PATH - len("/run/receive.sock")
+    return [f"[server] state is too long for the sockets below it; use at most {most} bytes"]
 
 
 def _certificate_pair(gui: GuiSection) -> list[str]:

@@ -79,7 +79,7 @@ class ServerSection:
             "rule": Rule(
                 Kind.FILE,
                 "State directory made by `app.py init`: repository, keys, running configuration. "
-                "Keep it short: sockets live below it and their paths are limited to 107 bytes.",
+                "At most 90 bytes long, because sockets live below it.",
             )
         }
     )

@@ -32,6 +32,7 @@ APP = [sys.executable, str(ROOT / "app.py")]
 IDS = (0, 1, 2)
 STARTING_S = 60
 STOPPING_S = 20
+LONGEST_STATE = 90  # docs/settings.md, [server] state
 T = TypeVar("T")
 _CODE = re.compile(r"one-time code:\s*(\S+)", re.IGNORECASE)
 
@@ -258,6 +259,11 @@ class Demo:
         Raises:
             DemoError: a demo runs already, a port is taken, or a server does not start.
         """
+        if len(os.fsencode(self.servers[0].state)) > LONGEST_STATE:
+            raise DemoError(
+                f"{self.layout.folder} is too long a path for the sockets of the demo; "
+                "choose a short folder with --dir, such as --dir /tmp/bqn"
+            )
         self.layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_lock()
         self._check_ports()

@@ -219,6 +219,13 @@ def test_a_name_with_blanks_is_refused() -> None:
     )
 
 
+def test_a_state_directory_whose_sockets_would_have_too_long_names_is_refused() -> None:
+    assert parse_settings(f'[server]\nstate = "/{"d" * 89}"', FOLDER)
+    assert problems_of(f'[server]\nstate = "/{"d" * 90}"') == (
+        "[server] state is too long for the sockets below it; use at most 90 bytes",
+    )
+
+
 def test_a_section_that_is_a_value_is_refused() -> None:
     assert problems_of('server = "here"') == (
         "[server] must be a section; write [server] on a line of its own",
