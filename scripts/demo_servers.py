@@ -96,6 +96,7 @@ class DemoServer:
         self.ssh_port = layout.ssh_port + server_id
         self.control_port = layout.control_port + server_id
         self.url = f"https://{layout.address}:{self.gui_port}/"
+        self._pid_file = layout.folder / f"bqn{server_id}.pid"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -164,6 +165,23 @@ class DemoServer:
                 stderr=log,
                 cwd=ROOT,
                 start_new_session=True,
+            )
+        write_private(self._pid_file, str(self._process.pid))
+
+    def end_leftover(self) -> None:
+        """End the program of a demo that was itself killed and could not stop it."""
+        try:
+            pid = int(self._pid_file.read_text(encoding="utf-8"))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return
+        if os.fsencode(self.settings) in command:
+            os.kill(pid, signal.SIGTERM)
+            gone = Path(f"/proc/{pid}")
+            wait_for(
+                f"the program {pid} of the last run to stop",
+                lambda: not gone.exists() or None,
+                STOPPING_S,
             )
 
     def wait_until_up(self) -> None:
@@ -259,14 +277,7 @@ class Demo:
         Raises:
             DemoError: a demo runs already, a port is taken, or a server does not start.
         """
-        if len(os.fsencode(self.servers[0].state)) > LONGEST_STATE:
-            raise DemoError(
-                f"{self.layout.folder} is too long a path for the sockets of the demo; "
-                "choose a short folder with --dir, such as --dir /tmp/bqn"
-            )
-        self.layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._take_lock()
-        self._check_ports()
+        self._claim_folder()
         kept = self._read_secrets()
         for server in self.servers:
             code = server.prepare()
@@ -305,6 +316,18 @@ class Demo:
             server.ask_to_stop()
         for server in self.servers:
             server.stop()
+
+    def _claim_folder(self) -> None:
+        if len(os.fsencode(self.servers[0].state)) > LONGEST_STATE:
+            raise DemoError(
+                f"{self.layout.folder} is too long a path for the sockets of the demo; "
+                "choose a short folder with --dir, such as --dir /tmp/bqn"
+            )
+        self.layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._take_lock()
+        for server in self.servers:
+            server.end_leftover()
+        self._check_ports()
 
     def _take_lock(self) -> None:
         self._lock = (self.layout.folder / "lock").open("w")

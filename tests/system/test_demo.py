@@ -102,6 +102,11 @@ class RunningDemo:
                 break
         return "".join(self.said)
 
+    def kill(self) -> None:
+        """Kill it so that it cannot stop what it started."""
+        self.process.kill()
+        self.process.communicate(timeout=STARTING_S)
+
     def interrupt(self) -> int:
         """Press Ctrl-C; returns the exit status."""
         self.process.send_signal(signal.SIGINT)
@@ -110,12 +115,15 @@ class RunningDemo:
         return self.process.returncode
 
 
-def test_a_second_run_goes_on_where_the_first_stopped(folder: Path) -> None:
+def test_a_next_run_goes_on_where_the_last_one_stopped_or_was_killed(folder: Path) -> None:
     starting = command(folder)
     passwords = []
-    for _ in range(2):
+    for ending in ("killed", "interrupted", "interrupted"):
         demo = RunningDemo(starting)
         told = demo.read_until("Ctrl-C stops everything")
+        if ending == "killed":
+            demo.kill()
+            continue
         assert demo.interrupt() == 0, "".join(demo.said)
         found = re.search(r"Password: (\S+)", told)
         assert found is not None, told
