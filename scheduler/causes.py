@@ -1,13 +1,13 @@
 """Why a connection failed, in the words that people search for, and what to do about it.
 
-Core: knows the exceptions of sockets and TLS, touches neither.
+Pure.
 """
 
 from __future__ import annotations
 
 import errno
-import socket
-import ssl
+from socket import gaierror
+from ssl import SSLCertVerificationError, SSLError
 
 OK = "ok"
 REFUSED = "refused"
@@ -20,6 +20,15 @@ OTHER_SERVER = "other server"
 WRONG_IDENTITY = "wrong identity"
 NOT_A_MEMBER = "not a member"
 NO_ANSWER = "no answer"
+PORT_NOT_FORWARDED = "port not forwarded"
+VERSION = "version"
+CLOCK_FAR_OFF = "clock far off"
+TOO_SLOW = "too slow"
+WRONG_KEY = "wrong key"
+GATE_MISSING = "gate missing"
+
+# With these the other server was reached; they are worth a look all the same.
+REACHED = frozenset({OK, CLOCK_FAR_OFF, TOO_SLOW})
 
 _BY_NUMBER = {
     errno.ECONNREFUSED: REFUSED,
@@ -44,6 +53,12 @@ _SAID = {
     WRONG_IDENTITY: "its certificate is not the pinned one",
     NOT_A_MEMBER: "it does not know this server's certificate",
     NO_ANSWER: "it accepts connections but does not answer",
+    PORT_NOT_FORWARDED: "its address is translated and nothing is forwarded to it",
+    VERSION: "the two releases do not understand each other",
+    CLOCK_FAR_OFF: "its clock is far off",
+    TOO_SLOW: "it answers, but too slowly",
+    WRONG_KEY: "it does not let this server's SSH key in",
+    GATE_MISSING: "the key is let in, but the program does not answer behind it",
 }
 
 _ADVICE = {
@@ -67,17 +82,34 @@ _ADVICE = {
     ),
     NOT_A_MEMBER: "Remove this server at {address} and add it again, so that keys are exchanged",
     NO_ANSWER: "Look at the log of the program on {address}",
+    PORT_NOT_FORWARDED: (
+        "On the router that has {address}, forward TCP {port} to the server behind it; on the "
+        "server itself add: {rule}"
+    ),
+    VERSION: "Install the same release on both servers",
+    CLOCK_FAR_OFF: "Check NTP on both servers: it harms nothing, but logs are hard to compare",
+    TOO_SLOW: "Check the link to {address} and the load there; for slow links use the preset wan",
+    WRONG_KEY: (
+        "The account at {address} does not know this server's key: check that sshd there reads "
+        "the authorized_keys file of the settings, and that the servers were added to each other"
+    ),
+    GATE_MISSING: (
+        "The key is accepted at {address}, but its program does not answer behind it: check that "
+        "the program runs there and that authorized_keys names its installed release"
+    ),
 }
+
+WORDS = frozenset({OK, *_SAID})
 
 
 def cause_of(error: BaseException) -> str:
     """The cause word of a failed connection or handshake."""
     match error:
-        case socket.gaierror() | UnicodeError():
+        case gaierror() | UnicodeError():
             return NAME_NOT_FOUND
-        case ssl.SSLCertVerificationError():
+        case SSLCertVerificationError():
             return WRONG_IDENTITY
-        case ssl.SSLError():
+        case SSLError():
             alerts = ("CERTIFICATE_REQUIRED", "UNKNOWN_CA", "BAD_CERTIFICATE", "unknown ca")
             refused = any(word in str(error) for word in alerts)
             return NOT_A_MEMBER if refused else NOT_OUR_PROGRAM

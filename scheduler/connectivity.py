@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from configrepo.model import ServerId
 from scheduler import causes
 from scheduler.errors import RemoteRefused, SchedulerError, Unreachable, WrongIdentity
+from scheduler.messages import PROTOCOL
 from scheduler.rpc_client import call_join
 from scheduler.ssh import probe_ssh
+from scheduler.state_dir import RELEASE
 from scheduler.views import Reach
 
 CONTROL = "control port"
@@ -29,7 +32,7 @@ SSH = "SSH"
 PRODUCT = "bqn-cluster-manager"
 
 # A clock that is wrong harms nothing, but logs of two servers are hard to read together.
-_CLOCK_OFF_S = 60.0
+CLOCK_OFF_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +121,8 @@ def check_ssh(
     return place.failed(found.cause, found.sentence if found.cause in _SSH_ONLY else "")
 
 
-_SSH_ONLY = {"wrong key", "gate missing"}
+_SSH_ONLY = {causes.WRONG_KEY, causes.GATE_MISSING}
 _SSH_ADVICE = {
-    "wrong key": (
-        "The account at {address} does not know this server's key: check that sshd there reads "
-        "the authorized_keys file of the settings, and that the servers were added to each other"
-    ),
-    "gate missing": (
-        "The key is accepted at {address}, but its program does not answer behind it: check that "
-        "the program runs there and that authorized_keys names its installed release"
-    ),
     causes.WRONG_IDENTITY: (
         "The host key at {address} is not the pinned one. If it was reinstalled, remove it from "
         "the cluster and add it again; if not, TCP {port} leads to another machine"
@@ -170,6 +165,10 @@ class _Place:
             advice = _SSH_ADVICE[cause].format(address=self.address, port=self.port)
         return self._reach(cause, sentence, advice)
 
+    def noted(self, cause: str, sentence: str) -> Reach:
+        """Reached, with something that is worth a look."""
+        return self._reach(cause, sentence, causes.advice(cause, self.address, self.port))
+
     def _reach(self, cause: str, sentence: str, advice: str) -> Reach:
         return Reach(
             source=self.source,
@@ -177,7 +176,7 @@ class _Place:
             what=self.what,
             address=self.address,
             port=self.port,
-            ok=cause == causes.OK,
+            ok=cause in causes.REACHED,
             cause=cause,
             sentence=sentence,
             advice=advice,
@@ -186,20 +185,40 @@ class _Place:
 
 def _judge(place: _Place, expected: Expected, answer: dict[str, Any]) -> Reach:
     """Whether whoever answered the probe is who should answer."""
+    cause, detail = judged(expected, answer, time.time())
+    if cause not in causes.REACHED:
+        return place.failed(cause, detail)
+    said = f"{place.target} answers on its control port, release {answer.get('version', '?')}"
+    if cause == causes.OK:
+        return place.reached(said)
+    note = f"{place.source}: {said}; {detail} (harmless, but check NTP)."
+    return place.noted(cause, note)
+
+
+def judged(expected: Expected, answer: Mapping[str, Any], now: float) -> tuple[str, str]:
+    """The cause and a few words about who answered the probe; `now` is the wall clock."""
     if answer.get("product") != PRODUCT:
-        return place.failed(causes.NOT_OUR_PROGRAM)
-    if expected.id is not None and answer.get("id") != expected.id:
-        detail = f"BQN {answer.get('id')} answers there, not BQN {expected.id}"
-        return place.failed(causes.OTHER_SERVER, detail)
+        return causes.NOT_OUR_PROGRAM, ""
     cluster = answer.get("cluster")
     if expected.cluster is not None and cluster not in (None, expected.cluster):
-        return place.failed(causes.OTHER_CLUSTER)
-    said = f"{place.target} answers on its control port, release {answer.get('version', '?')}"
-    return place.reached(said + _clock_note(answer.get("time")))
+        return causes.OTHER_CLUSTER, ""
+    if expected.id is not None and answer.get("id") != expected.id:
+        found = str(answer.get("id"))[:12]
+        return causes.OTHER_SERVER, f"BQN {found} answers there, not BQN {expected.id}"
+    protocols = answer.get("protocols", [PROTOCOL, PROTOCOL])
+    if not _speaks(protocols):
+        return causes.VERSION, (
+            f"release {str(answer.get('version'))[:40]} there and {RELEASE} here have no "
+            f"protocol in common"
+        )
+    theirs = answer.get("time")
+    if isinstance(theirs, int | float) and abs(theirs - now) >= CLOCK_OFF_S:
+        return causes.CLOCK_FAR_OFF, f"its clock differs by {abs(theirs - now) / 60:.0f} min"
+    return causes.OK, ""
 
 
-def _clock_note(theirs: object) -> str:
-    if not isinstance(theirs, int | float) or abs(theirs - time.time()) < _CLOCK_OFF_S:
-        return ""
-    minutes = abs(theirs - time.time()) / 60
-    return f"; its clock differs by {minutes:.0f} min (harmless, but check NTP)"
+def _speaks(protocols: object) -> bool:
+    match protocols:
+        case [int(lowest), int(highest)]:
+            return lowest <= PROTOCOL <= highest
+    return False

@@ -6,6 +6,7 @@
     ├── WrongIdentity        a certificate or host key is not the pinned one: a hard stop
     ├── KeyRefused           the other server does not let this server's SSH key in
     ├── RemoteRefused        the other server answered and said no; carries its sentence
+    │   └── UnknownRoute     it does not know what it was asked: another release
     ├── JoinRefused          a join code is wrong, used, expired or was tried too often
     └── PortInUse            a listening address is taken; names it
 
@@ -53,6 +54,10 @@ class KeyRefused(SchedulerError):
 
 class RemoteRefused(SchedulerError):
     """The other server answered and refused; the message is its own sentence."""
+
+
+class UnknownRoute(RemoteRefused):
+    """The other server does not know what it was asked: it runs another release."""
 
 
 class JoinRefused(SchedulerError):

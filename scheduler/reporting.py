@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.applying import Applier
 from scheduler.changes import Changes
 from scheduler.connectivity import PRODUCT
+from scheduler.messages import PROTOCOL
 from scheduler.overview import Report, report_to_json
 from scheduler.roster import Roster
 from scheduler.sampling import Sampler
@@ -32,6 +33,7 @@ class Reporting:
         roster: Roster,
         changes: Changes,
         applier: Applier,
+        shown: Callable[[], tuple[str, str]],
         sampler: Sampler,
     ) -> None:
         self._me = me
@@ -41,11 +43,13 @@ class Reporting:
         self._roster = roster
         self._changes = changes
         self._applier = applier
+        self._shown = shown
         self._sampler = sampler
 
     def report(self) -> Report:
         """What it runs and carries now."""
         running = self._applier.running()
+        result, sentence = self._shown()
         known = self._roster.member(self._me)
         host = known.address if known else socket.gethostname()
         return Report(
@@ -56,8 +60,8 @@ class Reporting:
             head=self._changes.head(),
             running=running.commit,
             hash=running.hash,
-            result=running.result,
-            sentence=running.sentence,
+            result=result,
+            sentence=sentence,
             cpu_percent=self._sampler.cpu_percent,
             simulated=self._sampler.simulated,
             samples=self._sampler.samples,
@@ -67,12 +71,13 @@ class Reporting:
         """RPC route `/report`."""
         return report_to_json(self.report())
 
-    def probe(self, _address: str, _body: Mapping[str, Any]) -> dict[str, Any]:
-        """Join route `/probe`: enough to find a wrong port, another cluster or a wrong clock."""
+    def probe(self, _asker: ServerId | str, _body: Mapping[str, Any]) -> dict[str, Any]:
+        """Route `/probe`, for everybody: enough to find a wrong port, cluster or clock."""
         return {
             "product": PRODUCT,
             "id": self._me,
             "version": RELEASE,
+            "protocols": [PROTOCOL, PROTOCOL],
             "cluster": self._state.record().cluster_id if self._roster.active() else None,
             "time": time.time(),
         }

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from configrepo.model import ServerId
 from scheduler import causes, tls
 from scheduler.deadline import DeadlineSocket
-from scheduler.errors import JoinRefused, RemoteRefused, Unreachable, WrongIdentity
+from scheduler.errors import JoinRefused, RemoteRefused, UnknownRoute, Unreachable, WrongIdentity
 from scheduler.identity import Identity
 
 _CONNECT_S = 5.0
@@ -285,4 +285,6 @@ def _value(place: str, status: int, data: bytes) -> dict[str, Any]:
     sentence = str(value.get("sentence", "no reason given"))[:1000]
     if value.get("error") == "join-refused":
         raise JoinRefused(sentence)
+    if value.get("error") == "unknown":
+        raise UnknownRoute(sentence)
     raise RemoteRefused(sentence)

@@ -147,7 +147,7 @@ class SshStream:
     @contextmanager
     def _told(self) -> Iterator[None]:
         if monotonic() > self._end:
-            raise Unreachable(f"{self._who} is too slow", "too slow")
+            raise Unreachable(f"{self._who} is too slow", causes.TOO_SLOW)
         try:
             yield
         except TimeoutError as error:
@@ -318,9 +318,9 @@ def probe_ssh(
     except WrongIdentity as error:
         return SshProbe(causes.WRONG_IDENTITY, str(error), shown)
     except KeyRefused as error:
-        return SshProbe("wrong key", str(error), shown)
+        return SshProbe(causes.WRONG_KEY, str(error), shown)
     except RemoteRefused as error:
-        return SshProbe("gate missing", str(error), shown)
+        return SshProbe(causes.GATE_MISSING, str(error), shown)
     except Unreachable as error:
         return SshProbe(error.cause, str(error), shown)
     finally:
@@ -334,7 +334,9 @@ def _look_for_gate(transport: paramiko.Transport, who: str, end: float, shown: s
     answer = SshStream(channel, who, rest_s, limits).read(len(GATE_ANSWER))
     if answer != GATE_ANSWER:
         return SshProbe(
-            "gate missing", f"SSH lets this server in at {who}, but not to the gate of BQN", shown
+            causes.GATE_MISSING,
+            f"SSH lets this server in at {who}, but not to the gate of BQN",
+            shown,
         )
     return SshProbe(causes.OK, f"SSH works to {who}: right host key, our key is let in", shown)
 
@@ -391,7 +393,7 @@ def _handshake(address: str, port: int, who: str, end: float) -> paramiko.Transp
 def _dial(address: str, port: int, who: str, end: float) -> socket.socket:
     try:
         sock = socket.create_connection((address, port), max(end - monotonic(), 0.1))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         cause = causes.cause_of(error)
         raise Unreachable(f"{who}: {causes.said(cause)}", cause) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

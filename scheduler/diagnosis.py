@@ -1,0 +1,212 @@
+"""From findings to words: what is the same is said once, what is not is said one by one.
+
+Rules:
+1. A port that is refused or filtered at a server whose address is translated is *port not
+   forwarded*: the server itself says whether it has its address.
+2. Exceptions with the same check and cause are put together by their target if at least
+   `TOGETHER` servers have them, then by their source; the rest stay one by one.
+3. The harmful come first.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from configrepo.members import Member
+from configrepo.model import ServerId
+from scheduler import causes
+from scheduler.doctor_seam import Diagnosis, Line
+from scheduler.findings import Finding, Pair, Standpoint
+from scheduler.firewall_rules import rules_for
+
+CONTROL = "control port"
+SSH = "SSH"
+ASKING = "doctor"
+TOGETHER = 3
+MATRIX_SERVERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that was found.
+
+    `not_asked` holds the servers that could not be asked: cause and sentence.
+    """
+
+    members: tuple[Member, ...]
+    pairs: Sequence[Pair]
+    not_asked: Mapping[ServerId, tuple[str, str]]
+    standpoints: Mapping[ServerId, Standpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    source: ServerId
+    target: ServerId
+    what: str
+    cause: str
+    detail: str
+
+
+def diagnose(facts: Facts) -> Diagnosis:
+    """Put what was found into words."""
+    ids = tuple(member.id for member in facts.members)
+    found = [_refined(pair, facts.standpoints) for pair in facts.pairs]
+    lines = [*_asking_lines(facts, ids), *_lines(found, facts)]
+    return Diagnosis(
+        ok=sum(pair.fine for pair in found),
+        untried=len(ids) * (len(ids) - 1) - len(found),
+        lines=tuple(sorted(lines, key=lambda line: (line.harmless, -line.pairs, line.targets))),
+        servers=ids,
+        matrix=tuple(found) if len(ids) <= MATRIX_SERVERS else (),
+    )
+
+
+def _refined(pair: Pair, standpoints: Mapping[ServerId, Standpoint]) -> Pair:
+    place = standpoints.get(pair.target)
+    if pair.fine or place is None or not place.translated:
+        return pair
+    return Pair(pair.source, pair.target, _not_forwarded(pair.control), _not_forwarded(pair.ssh))
+
+
+def _not_forwarded(finding: Finding) -> Finding:
+    if finding.cause not in (causes.REFUSED, causes.FILTERED):
+        return finding
+    return Finding(causes.PORT_NOT_FORWARDED, finding.ms, finding.detail)
+
+
+def _troubles(pairs: Iterable[Pair]) -> Iterable[_Trouble]:
+    for pair in pairs:
+        for what, finding in ((CONTROL, pair.control), (SSH, pair.ssh)):
+            if finding.cause != causes.OK:
+                yield _Trouble(pair.source, pair.target, what, finding.cause, finding.detail)
+
+
+def _lines(pairs: Iterable[Pair], facts: Facts) -> Iterable[Line]:
+    same: dict[tuple[str, str], list[_Trouble]] = defaultdict(list)
+    for trouble in _troubles(pairs):
+        same[trouble.what, trouble.cause].append(trouble)
+    known = {member.id: member for member in facts.members}
+    for troubles in same.values():
+        by_target, rest = _together(troubles, lambda trouble: trouble.target)
+        by_source, rest = _together(rest, lambda trouble: trouble.source)
+        groups = [*by_target, *by_source, *([trouble] for trouble in rest)]
+        yield from (_line(group, known, facts.standpoints) for group in groups)
+
+
+def _together(
+    troubles: list[_Trouble], key: Callable[[_Trouble], ServerId]
+) -> tuple[list[list[_Trouble]], list[_Trouble]]:
+    """Those that share a server with enough others, and the rest."""
+    groups: dict[ServerId, list[_Trouble]] = defaultdict(list)
+    for trouble in troubles:
+        groups[key(trouble)].append(trouble)
+    large = [group for group in groups.values() if len(group) >= TOGETHER]
+    rest = [one for group in groups.values() if len(group) < TOGETHER for one in group]
+    return large, rest
+
+
+def _line(
+    group: list[_Trouble],
+    known: Mapping[ServerId, Member],
+    standpoints: Mapping[ServerId, Standpoint],
+) -> Line:
+    first = group[0]
+    sources = tuple(sorted({trouble.source for trouble in group}))
+    targets = tuple(sorted({trouble.target for trouble in group}))
+    harmless = first.cause in causes.REACHED
+    reason = first.detail or causes.said(first.cause)
+    member = known.get(targets[0]) if len(targets) == 1 else None
+    whom = _whom(targets, first.what, member, len(known))
+    who = _who(sources, len(known))
+    if harmless:
+        sentence = f"{who[0]} {_verb(sources)} {whom}, but {reason}."
+    else:
+        sentence = f"{who[0]} {who[1]} {whom}: {reason}."
+    if member is None:
+        return Line(first.what, first.cause, harmless, sources, targets, sentence, "")
+    port = member.control_port if first.what == CONTROL else member.ssh_port
+    source = known.get(sources[0]) if len(sources) == 1 else None
+    inside = standpoints.get(targets[0], Standpoint()).inside
+    return Line(
+        what=first.what,
+        cause=first.cause,
+        harmless=harmless,
+        sources=sources,
+        targets=targets,
+        sentence=sentence,
+        advice=_advice(first.cause, member, port, first.what),
+        rules=rules_for(
+            first.cause,
+            port,
+            f"BQN {member.id}",
+            member.address,
+            source.address if source else "",
+            inside,
+        ),
+    )
+
+
+def _advice(cause: str, member: Member, port: int, what: str) -> str:
+    if what == SSH and cause == causes.WRONG_IDENTITY:
+        return (
+            f"The host key at {member.address} is not the pinned one. If it was installed anew, "
+            f"remove it from the cluster and add it again; if not, TCP {port} leads to another "
+            f"machine"
+        )
+    return causes.advice(cause, member.address, port, what)
+
+
+def _asking_lines(facts: Facts, ids: tuple[ServerId, ...]) -> Iterable[Line]:
+    for server, (cause, sentence) in sorted(facts.not_asked.items()):
+        yield Line(
+            what=ASKING,
+            cause=cause,
+            harmless=False,
+            sources=(server,),
+            targets=tuple(other for other in ids if other != server),
+            sentence=f"BQN {server} could not be asked what it reaches: {sentence}.",
+            advice=f"See who reaches BQN {server}, then run the doctor again",
+        )
+
+
+def _who(sources: tuple[ServerId, ...], servers: int) -> tuple[str, str]:
+    """The subject of a sentence about what does not work, and its verb."""
+    if len(sources) == 1:
+        return f"BQN {sources[0]}", "does not reach"
+    if len(sources) == servers - 1:
+        return "No other server", "reaches"
+    return f"{len(sources)} servers ({ranges(sources)})", "do not reach"
+
+
+def _verb(sources: tuple[ServerId, ...]) -> str:
+    return "reaches" if len(sources) == 1 else "reach"
+
+
+def _whom(targets: tuple[ServerId, ...], what: str, member: Member | None, servers: int) -> str:
+    if member is not None:
+        port = member.control_port if what == CONTROL else member.ssh_port
+        where = f"({member.address}, TCP {port})"
+        return f"BQN {member.id} {_lane(what)} {where}"
+    every = "any other server" if len(targets) == servers - 1 else ""
+    return f"{every or f'{len(targets)} servers ({ranges(targets)})'} {_lane(what)}"
+
+
+def _lane(what: str) -> str:
+    return "over SSH" if what == SSH else "on its control port"
+
+
+def ranges(ids: Sequence[ServerId]) -> str:
+    """Server ids in words: "BQN 0-2, 4"."""
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"BQN {', '.join(words)}"

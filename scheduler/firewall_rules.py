@@ -1,0 +1,85 @@
+"""The rule to add where a connection does not get through: lines to copy, ready for use.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from scheduler import causes
+
+_INSIDE = "ADDRESS-BEHIND-THE-ROUTER"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One ready line: where it is entered, and the line itself."""
+
+    where: str
+    line: str
+
+
+def rules_for(
+    cause: str, port: int, target: str, address: str, source: str = "", inside: str = ""
+) -> tuple[Rule, ...]:
+    """The lines that let a connection through; none where no rule helps.
+
+    Args:
+        cause: a word of `scheduler.causes`.
+        port: the TCP port that was tried.
+        target: the name of the server that should answer.
+        address: its address as the others know it.
+        source: the address of the server that tried, empty for any.
+        inside: the address of the target behind its router, if it is known.
+    """
+    if cause in (causes.REFUSED, causes.FILTERED):
+        return _accept(port, target, source, address)
+    if cause in (causes.PORT_NOT_FORWARDED, causes.OTHER_SERVER):
+        return (*_forward(port, address, inside or _INSIDE), *_accept(port, target, "", address))
+    return ()
+
+
+def _accept(port: int, target: str, source: str, address: str) -> tuple[Rule, ...]:
+    v6 = ":" in (source or address)
+    only = _is_address(source)
+    nft = f"{'ip6' if v6 else 'ip'} saddr {source} " if only else ""
+    ipt = f"-s {source} " if only else ""
+    command = "ip6tables" if v6 else "iptables"
+    return (
+        Rule(
+            f"on {target}, nftables",
+            f"nft insert rule inet filter input {nft}tcp dport {port} accept",
+        ),
+        Rule(f"on {target}, iptables", f"{command} -I INPUT -p tcp {ipt}--dport {port} -j ACCEPT"),
+    )
+
+
+def _forward(port: int, address: str, inside: str) -> tuple[Rule, ...]:
+    v6 = ":" in address
+    known = _is_address(address)
+    to = f"[{inside}]:{port}" if ":" in inside else f"{inside}:{port}"
+    nft = f"{'ip6' if v6 else 'ip'} daddr {address} " if known else ""
+    ipt = f"-d {address} " if known else ""
+    family, command = ("ip6", "ip6tables") if v6 else ("ip", "iptables")
+    where = f"on the router that has {address}"
+    return (
+        Rule(
+            f"{where}, nftables",
+            f"nft insert rule {family} nat prerouting {nft}tcp dport {port} dnat to {to}",
+        ),
+        Rule(
+            f"{where}, iptables",
+            f"{command} -t nat -I PREROUTING -p tcp {ipt}--dport {port} "
+            f"-j DNAT --to-destination {to}",
+        ),
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
