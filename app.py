@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -58,6 +59,9 @@ class Program:
             self._show()
             self.stopping.wait()
             print("Stopping.", flush=True)
+        if self.server.restarting:
+            print("Starting again with the new id.", flush=True)
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - its own command line
         return 0
 
     def _show(self) -> None:

@@ -39,6 +39,7 @@ from scheduler.identity import Identity
 from scheduler.inviting import Inviting
 from scheduler.joincode import JoinCode, host_key_digest
 from scheduler.joining import Joining
+from scheduler.member_assembly import Given, MemberParts
 from scheduler.membership import Membership, Self
 from scheduler.observing import Observer
 from scheduler.overview import overview_of
@@ -56,12 +57,13 @@ from scheduler.settings_table import Settings
 from scheduler.ssh import SshPool
 from scheduler.sshd import OwnSshd, account, system_host_key
 from scheduler.state_dir import RELEASE, StateDir
-from scheduler.submission import Submission
+from scheduler.submission import Call, Submission
 from scheduler.unifying import Unifying
 from scheduler.vault import Vault
 from scheduler.views import Overview, Reach
 
-JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1}
+RESTART_AFTER_S = 1.0
+JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1, "members": 1}
 
 
 class Assembly:
@@ -88,6 +90,7 @@ class Assembly:
         self.name = settings.server.name or record.name
         self.control_port = settings.control_port(self.me)
         self.stack = ExitStack()
+        self.restarting = False
 
     def start(self) -> None:
         """Start every part; those that were started are stopped again if a later one fails."""
@@ -113,7 +116,7 @@ class Assembly:
         self.store = self.stack.enter_context(
             Store.open(self.state.repository, signer_of(self.identity, self.me), hooks=GATE.parent)
         )
-        self.roster = Roster(self.store)
+        self.roster = Roster(self.store, self.me)
         self.drafts = Drafts(self.state.drafts)
         self.audit = AuditLog(self.state.path / "audit.jsonl")
 
@@ -254,7 +257,7 @@ class Assembly:
             own_report=self.reporting.report,
             own_record=lambda: self.membership.own_record(),
             push_errors=self._push_errors,
-            alarms=lambda: self.reactions.alarms(),
+            alarms=lambda: (*self.reactions.alarms(), *self.members.ops.alarms()),
         )
         self.unifying = Unifying(
             self.me,
@@ -279,6 +282,7 @@ class Assembly:
             self.settings.ssh.port,
             self.control_port,
         )
+        self.members = self._member_parts(call)
         self.desk = ServerDesk(
             self._overview,
             Editing(
@@ -303,7 +307,34 @@ class Assembly:
             self.audit,
             self.state.repository,
             Auditing(self.submission, self._newest, self._clone_ways, self.audit.write),
+            self.members.ops,
         )
+
+    def _member_parts(self, call: Call) -> MemberParts:
+        return MemberParts(
+            Given(
+                me=self.me,
+                state=self.state,
+                store=self.store,
+                vault=self.vault,
+                changes=self.changes,
+                submission=self.submission,
+                roster=self.roster,
+                applier=self.applier,
+                inviting=self.inviting,
+                control=self.control,
+                audit=self.audit,
+                certificate=self.identity.certificate_b64,
+                call=call,
+                restart=self._restart,
+                later=lambda: (self.doors, self.reactions),
+            )
+        )
+
+    def _restart(self) -> None:
+        self.restarting = True
+        # Whoever asked for it gets an answer first.
+        threading.Timer(RESTART_AFTER_S, self.stopping.set).start()
 
     def _view(self) -> ControlView:
         return self.control.view
@@ -379,6 +410,7 @@ class Assembly:
                 wake=self.clock.wake,
                 wait=self.stopping.wait,
                 monotonic=time.monotonic,
+                took_effect=self.members.ops.took_effect,
             )
         )
         self.receiver = Receiver(
@@ -400,6 +432,7 @@ class Assembly:
         self.control.start()
         self.stack.callback(self.control.stop)
         self.reactions.tell_control()
+        self.members.start(self.clock)
 
     def _answer_others(self) -> None:
         rpc = RpcServer(
@@ -408,8 +441,10 @@ class Assembly:
             routes={
                 "/report": self.reporting.answer,
                 "/commit": self.submission.receive,
+                **self.members.routes,
             },
             join_routes={
+                **self.members.join_routes,
                 "/probe": self.reporting.probe,
                 "/join/knock": lambda _address, body: self.inviting.knock(
                     self.membership.own_record(), body

@@ -16,6 +16,7 @@ from scheduler.audit import AuditLog
 from scheduler.auditing_seam import AuditingDesk
 from scheduler.editing import Editing
 from scheduler.membership import Membership
+from scheduler.operations_seam import Operations
 from scheduler.people import People
 from scheduler.unifying import Unifying
 from scheduler.views import (
@@ -55,6 +56,7 @@ class ServerDesk:
         audit: AuditLog,
         repository: Path,
         auditing: AuditingDesk,
+        operations: Operations,
     ) -> None:
         self._overview = overview
         self._editing = editing
@@ -64,6 +66,12 @@ class ServerDesk:
         self._audit = audit
         self._repository = repository
         self._auditing = auditing
+        self._operations = operations
+
+    @property
+    def operations(self) -> Operations:
+        """See `Desk`."""
+        return self._operations
 
     def overview(self) -> Overview:
         """See `Desk`."""

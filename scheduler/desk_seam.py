@@ -16,6 +16,7 @@ from typing import Protocol
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.auditing_seam import AuditingDesk
+from scheduler.operations_seam import Operations
 from scheduler.views import (
     Account,
     AddForm,
@@ -45,6 +46,11 @@ class Desk(Protocol):
 
     def overview(self) -> Overview:
         """The cluster as this server sees it now; cheap, called every two seconds."""
+        ...
+
+    @property
+    def operations(self) -> Operations:
+        """Removing, renaming and moving servers, who leads, and the pause of automation."""
         ...
 
     # configuration and candidate

@@ -36,7 +36,11 @@ def target_of(member: Member) -> SshTarget:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts that are told. `wake` runs a job now; `wait` pauses, True when stopping."""
+    """The parts that are told.
+
+    `wake` runs a job now; `wait` pauses, True when stopping; `took_effect` follows what a
+    commit says of this server.
+    """
 
     me: ServerId
     state: StateDir
@@ -52,6 +56,7 @@ class Parts:
     wake: Callable[[str], None]
     wait: Callable[[float], bool]
     monotonic: Callable[[], float]
+    took_effect: Callable[[], None]
 
 
 class Reactions:
@@ -94,6 +99,7 @@ class Reactions:
             # Alone too, people register keys to clone with.
             parts.doors.set()
         self.tell_control()
+        parts.took_effect()
         parts.submission.arrived()
         parts.wake("apply")
         parts.wake("replicate")
@@ -173,9 +179,9 @@ class Reactions:
         return head
 
     def start_to_lead(self, own: Member) -> Standing:
-        """What may be written for a unification; the first one makes the cluster."""
+        """What may be written for a unification; a server without others begins to lead."""
         parts = self._parts
-        if parts.store.ref(CLUSTER) is not None:
+        if len(parts.roster.active()) > 1:
             return parts.submission.standing()
         joiner = parts.inviting.admitted
         assert joiner is not None, "asked only while a joiner waits"

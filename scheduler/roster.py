@@ -1,5 +1,7 @@
 """Who belongs to the cluster, as the newest commit here says.
 
+Addresses are those at which this server dials the others.
+
 Core: reads a store.
 """
 
@@ -14,12 +16,17 @@ from scheduler.changes import CLUSTER
 class Roster:
     """The members of the newest `cluster` commit; empty while the server is alone."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, me: ServerId) -> None:
         self._store = store
+        self._me = me
         self._read: tuple[CommitId | None, tuple[Member, ...]] = (None, ())
 
     def everybody(self) -> tuple[Member, ...]:
         """All members, removed ones included."""
+        return tuple(member.seen_by(self._me) for member in self.records())
+
+    def records(self) -> tuple[Member, ...]:
+        """The same as they are committed."""
         head = self._store.ref(CLUSTER)
         read = self._read
         if read[0] != head:

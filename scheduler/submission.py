@@ -44,10 +44,14 @@ class Call(Protocol):
         ...
 
 
-def standing_of(me: ServerId, control: ControlView, has_cluster: bool) -> Standing:
-    """What this server may write now."""
+def standing_of(
+    me: ServerId, control: ControlView, has_cluster: bool, last_member: bool = False
+) -> Standing:
+    """What this server may write now; the last member of a cluster needs no term."""
     if not has_cluster:
         return Standing(line_of(me), None)
+    if last_member:
+        return Standing(CLUSTER, None)
     if control.role == "primary":
         return Standing(CLUSTER, control.epoch)
     if control.following is None:
@@ -81,7 +85,9 @@ class Submission:
 
     def standing(self) -> Standing:
         """What this server may write now."""
-        return standing_of(self._me, self._control(), self._store.ref(CLUSTER) is not None)
+        has_cluster = self._store.ref(CLUSTER) is not None
+        last = has_cluster and [member.id for member in self._members()] == [self._me]
+        return standing_of(self._me, self._control(), has_cluster, last)
 
     def refusal(self) -> str | None:
         """Why nothing can be saved anywhere now, or None."""
@@ -118,10 +124,12 @@ class Submission:
         except RemoteRefused as error:
             return Refused(f"The primary (BQN {primary.id}) refused: {error}")
         if isinstance(outcome, Committed):
-            self._wait_for(CommitId(outcome.revision))
+            self.wait_for(CommitId(outcome.revision))
         return outcome
 
-    def _wait_for(self, commit: CommitId) -> None:
+    def wait_for(self, commit: CommitId) -> None:
+        """Wait (a little) until that commit has arrived here."""
+
         def here() -> bool:
             head = self._store.ref(CLUSTER)
             return (

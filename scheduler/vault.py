@@ -1,7 +1,8 @@
 """The keyring of this server in use: seals what comes in, opens what is applied.
 
 Sealing is deterministic per place and key, so two trees written with the current key can
-be compared as they are. A tree that was sealed with a former key is sealed anew first.
+be compared as they are. A tree that was sealed with a former key is sealed anew first. A
+tree that names its key (`configrepo.cluster_settings`) is committed sealed with that one.
 
 Edge: the keyring file.
 """
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from configrepo.cluster_settings import cluster_settings
 from configrepo.layout import effective_text
 from configrepo.model import Document, Files
 from configrepo.sealing import Keyring
@@ -44,6 +46,31 @@ class Vault:
             keyring.save(self._path)
             self._keyring = keyring
 
+    def add_key(self) -> str:
+        """Make one more key, which only opens as yet; returns its id."""
+        with self._guard:
+            ring, key_id = self._keyring.with_new_key()
+            self._save(ring)
+            return key_id
+
+    def take_in(self, other: Keyring) -> None:
+        """Open with the keys of `other` too; the key that seals stays the same."""
+        with self._guard:
+            self._save(self._keyring.merged_with(other))
+
+    def seal_with(self, key_id: str) -> bool:
+        """Seal with that key from now on; False if it is not here."""
+        with self._guard:
+            if key_id not in self._keyring.keys:
+                return False
+            self._save(self._keyring.sealing_with(key_id))
+            return True
+
+    def _save(self, keyring: Keyring) -> None:
+        if keyring != self._keyring:
+            keyring.save(self._path)
+            self._keyring = keyring
+
     def seal_document(self, document: Document, server: str) -> Document:
         """The document with every secret sealed by the current key.
 
@@ -65,8 +92,11 @@ class Vault:
         return reseal_files(files, self._keyring)
 
     def seal_files(self, files: Files) -> dict[str, str]:
-        """The files with every secret sealed by the current key, also those in clear."""
-        return seal_files(files, self._keyring, self._hash_password)
+        """The files with every secret sealed, also those in clear, by the key that they name."""
+        ring, named = self._keyring, cluster_settings(files).sealing_key
+        if named is not None and named in ring.keys:
+            ring = ring.sealing_with(named)
+        return seal_files(files, ring, self._hash_password)
 
     def effective(self, files: Files, server: str) -> str:
         """The canonical text that `server` runs with these files, sealed by the current key."""

@@ -54,6 +54,7 @@ from tests.support import fake_history
 from tests.support import fake_scenes as scenes
 from tests.support.fake_auditing import FakeAuditing
 from tests.support.fake_history import laid_over
+from tests.support.fake_operations import FakeOperations
 from tests.support.fake_users import FakeUsers
 
 ADMINISTRATOR = Person("admin", Role.ADMINISTRATOR, "192.0.2.9", local=True)
@@ -69,6 +70,7 @@ class FakeDesk(FakeUsers):
         self.unifying_now: Unification | None = None
         self.audited: list[AuditEntry] = []
         self.auditing = FakeAuditing(self)
+        self.operations = FakeOperations(self)
         self._repository = repository or Path("/nonexistent/config.git")
         self._candidates: dict[str, tuple[str, dict[str, str | None]]] = {}
 

@@ -126,6 +126,23 @@ class FakeUsers:
         tree = self._commits.tree() | {path: text}
         return self._commit(person, tree, f"SSH key {name} of {user}", request_id)
 
+    @property
+    def head(self) -> str:
+        """The newest commit."""
+        return self._commits.head
+
+    def newest_files(self) -> Files:
+        """The files of the newest commit."""
+        return self._commits.tree()
+
+    def commit_tree(
+        self, person: Person, tree: dict[str, str], message: str, request_id: str
+    ) -> CommitOutcome:
+        """Commit a tree once."""
+        if request_id in self._requests or self.refusal:
+            return self._repeated(request_id, "")
+        return self._commit(person, tree, message, request_id)
+
     def _write(self, tree: Files, author: str, message: str) -> str:
         committer = (self.view.name, self.view.me)
         return self._commits.write(tree, author, message, committer, self.view.term)

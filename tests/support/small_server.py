@@ -41,7 +41,7 @@ class SmallServer:
         self.identity = Identity.load(self.state.keys)
         self.vault = Vault(keyring_path(self.state), hashed)
         self.store = Store.open(self.state.repository, signer_of(self.identity, self.me))
-        self.roster = Roster(self.store)
+        self.roster = Roster(self.store, self.me)
         self.drafts = Drafts(self.state.drafts)
         self.standing = Standing(line_of(self.me), None)
         self.commits: list[CommitId] = []

@@ -1,0 +1,131 @@
+"""Another id for this server: alone by a commit of its own, in a cluster as the commit says.
+
+The id lives in the state directory. Everything that carries it (control port, names of
+refs, the cookie of the GUI) is made at the start of the program, so the program restarts
+itself once the new id is on the disk. What was committed under the old id stays there, and
+the line of the new id begins anew from the factory root with what the old one held: every
+commit names the server that made it, and that was another one.
+
+Core: the restart is a callable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from configrepo.errors import StoreError
+from configrepo.factory import FACTORY_ROOT
+from configrepo.members import Member
+from configrepo.model import ServerId
+from configrepo.store import Person as Author
+from configrepo.store import RefUpdate, Store
+from scheduler.changes import Changes, changes_between, lay_over, line_of
+from scheduler.member_plan import Plan, refusal_of_id, renamed_files
+from scheduler.state_dir import StateDir
+from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Role
+
+RESTARTING = "This server is restarting with another id; try again in a moment."
+
+
+class Renaming:
+    """Changes the id of this server."""
+
+    def __init__(
+        self,
+        me: ServerId,
+        state: StateDir,
+        store: Store,
+        changes: Changes,
+        restart: Callable[[], None],
+    ) -> None:
+        self._me = me
+        self._state = state
+        self._store = store
+        self._changes = changes
+        self._restart = restart
+
+    def plan_alone(self, new_id: ServerId) -> Plan | Refused:
+        """What it will do to a server that is in no cluster."""
+        refused = refusal_of_id(new_id, self._me)
+        if refused is not None:
+            return refused
+        if self._store.ref(line_of(new_id)) is not None:
+            return Refused(
+                f"This repository holds the history of a BQN {new_id} already; take another id."
+            )
+        files = self._store.files(self._changes.head())
+        effects = (
+            f"This server becomes BQN {new_id}; its own part of the configuration moves along.",
+            "The program restarts by itself. Its pages end: log in again. If it processes "
+            "traffic, the restart can interrupt it briefly.",
+            f"It then listens on control port {63500 + new_id}, unless its settings say another.",
+            f"What was committed under the id {self._me} stays under the id {self._me}.",
+        )
+        return Plan(
+            f"Change the id of this server from {self._me} to {new_id}",
+            effects,
+            renamed_files(files, self._me, new_id),
+        )
+
+    def comparison(self, plan: Plan) -> Comparison:
+        """What such a plan commits."""
+        head = self._changes.head()
+        before = self._store.files(head)
+        changed = changes_between(before, lay_over(before, plan.changes))
+        return Comparison(head, head, changed, (self._me,), ())
+
+    def alone(self, person: Person, new_id: ServerId, base: str, request_id: str) -> CommitOutcome:
+        """Become another id; the program restarts after this returned."""
+        if not person.role.includes(Role.ADMINISTRATOR):
+            return Refused("Only an administrator may change the id.")
+        done = self._store.find_trailer("Request-Id", request_id, self._changes.head())
+        if done is not None:
+            return Committed(done.id, self._me, "This was already saved.", repeated=True)
+        self._changes.hold(RESTARTING)
+        outcome = self._write(person, new_id, base, request_id)
+        if isinstance(outcome, Refused):
+            self._changes.release()
+        else:
+            self.adopt(new_id)
+        return outcome
+
+    def _write(
+        self, person: Person, new_id: ServerId, base: str, request_id: str
+    ) -> Committed | Refused:
+        head = self._changes.head()
+        if head != base:
+            return Refused("Somebody committed meanwhile: look at it again.")
+        plan = self.plan_alone(new_id)
+        if isinstance(plan, Refused):
+            return plan
+        try:
+            commit = self._store.write_commit(
+                (FACTORY_ROOT,),
+                lay_over(self._store.files(head), plan.changes),
+                Author(person.name, f"{person.name}@bqn-{self._me}.invalid"),
+                plan.title,
+                {"Server": str(self._me), "Request-Id": request_id},
+            )
+            self._store.move((RefUpdate(line_of(new_id), None, commit),), plan.title)
+        except StoreError as error:
+            return Refused(f"Nothing was changed: {error}.")
+        self._store.set_head(line_of(new_id))
+        return Committed(
+            commit, self._me, f"This server becomes BQN {new_id}; its program restarts by itself."
+        )
+
+    def adopt(self, new_id: ServerId) -> None:
+        """Be another id from the restart on, which follows."""
+        self._changes.hold(RESTARTING)
+        self._state.write_record(replace(self._state.record(), id=new_id))
+        self._restart()
+
+    def follow(self, members: tuple[Member, ...], certificate: str) -> bool:
+        """Adopt the id that the cluster gave to this server; whether it gave one."""
+        for member in members:
+            if member.state == "active" and member.certificate == certificate:
+                if member.id != self._me:
+                    self.adopt(member.id)
+                return member.id != self._me
+        return False

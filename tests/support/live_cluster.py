@@ -1,0 +1,189 @@
+"""A cluster of whole servers (all but the GUI) in this process, joined before they start.
+
+Each has its own state directory, own sshd and control process on free ports; the joining
+itself is not repeated, because others test it.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configrepo.layout import files_of
+from configrepo.members import Member, member_file, with_allowed_signers
+from configrepo.model import Files, ServerId
+from configrepo.parser import read
+from configrepo.store import CommitId, RefUpdate
+from configrepo.store import Person as Author
+from scheduler.assembly import Assembly
+from scheduler.changes import CLUSTER, line_of, term_ref
+from scheduler.settings import load_settings
+from scheduler.views import Overview, Person, Role
+from tests.support.small_server import SmallServer, hashed
+
+DEADLINE_S = 60.0
+ADMIN = Person("admin", Role.ADMINISTRATOR, "192.0.2.1", local=True)
+ANNA = Person("anna", Role.ADMINISTRATOR, "192.0.2.1")
+CLUSTER_ID = "c0ffee00" * 4
+SETTINGS = """
+[server]
+state = "{state}"
+[gui]
+address = "127.0.0.1"
+port = 1
+[control]
+address = "127.0.0.1"
+port = {control}
+[ssh]
+own_sshd = true
+address = "127.0.0.1"
+port = {ssh}
+[samples]
+source = "simulated"
+"""
+COMMON = """user anna
+ role administrator
+snmp
+ community public-secret
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@dataclass
+class Seat:
+    """One server of the cluster; `server` is None while it does not run."""
+
+    settings: Path
+    server: Assembly | None = None
+    stopping: threading.Event | None = None
+
+
+class LiveCluster:
+    """Starts, stops and asks the servers of one cluster."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.seats = [self._seat(folder, number) for number in range(count)]
+        self._found(folder, count)
+
+    def _seat(self, folder: Path, number: int) -> Seat:
+        control, ssh = free_ports(2)
+        path = folder / f"s{number}.toml"
+        path.write_text(SETTINGS.format(state=folder / f"s{number}", control=control, ssh=ssh))
+        return Seat(path)
+
+    def _found(self, folder: Path, count: int) -> None:
+        """Make the servers and the commit that holds them together."""
+        servers = [SmallServer(folder, number, None) for number in range(count)]
+        first = servers[0]
+        files: dict[str, str] = {}
+        for seat, server in zip(self.seats, servers, strict=True):
+            # sshd makes its host key when it starts first.
+            assembly = Assembly(load_settings(seat.settings), hashed, threading.Event())
+            assembly.start()
+            record = assembly.membership.own_record()
+            assembly.stop()
+            files |= {p: t for p, t in server.files().items() if not p.startswith("common/")}
+            files |= dict([member_file(replace(record, address="127.0.0.1"))])
+        files |= files_of(read(COMMON.encode()).document, "0")
+        parent = first.changes.head()
+        commit = first.store.write_commit(
+            (parent,),
+            with_allowed_signers(first.vault.seal_files(files)),
+            Author("test", "test@bqn.invalid"),
+            "The cluster of a test",
+            {"Server": "0", "Term": "1-0"},
+        )
+        updates = (
+            RefUpdate(term_ref(1, ServerId(0)), None, commit),
+            RefUpdate(CLUSTER, None, commit),
+        )
+        for server in servers:
+            self._bring(first, server, commit)
+            server.store.move(updates, "test")
+            server.store.set_head(CLUSTER)
+            server.state.set_cluster(CLUSTER_ID)
+            server.vault.keep(first.vault.keyring)
+        for server in servers:
+            server.close()
+
+    def _bring(self, first: SmallServer, server: SmallServer, commit: CommitId) -> None:
+        if server is first:
+            return
+        first.store.move((RefUpdate("refs/heads/lent", None, commit),), "test")
+        git = ["git", "-C", str(server.store.path), "-c", "protocol.file.allow=always"]
+        subprocess.run([*git, "fetch", "-q", str(first.store.path), "refs/heads/lent"], check=True)
+        first.store.move((RefUpdate("refs/heads/lent", commit, None),), "test")
+
+    # --- running ----------------------------------------------------------------------
+
+    def start(self, *numbers: int) -> None:
+        """Start some of the servers."""
+        for number in numbers:
+            seat = self.seats[number]
+            seat.stopping = threading.Event()
+            seat.server = Assembly(load_settings(seat.settings), hashed, seat.stopping)
+            seat.server.start()
+
+    def stop(self, *numbers: int) -> None:
+        """Stop some of the servers."""
+        for number in numbers:
+            seat = self.seats[number]
+            if seat.server is not None and seat.stopping is not None:
+                seat.stopping.set()
+                seat.server.stop()
+            seat.server = None
+
+    def close(self) -> None:
+        """Stop all."""
+        self.stop(*range(len(self.seats)))
+
+    def __getitem__(self, number: int) -> Assembly:
+        """A server that runs."""
+        server = self.seats[number].server
+        assert server is not None
+        return server
+
+    def files(self, number: int) -> Files:
+        """The newest configuration as a server has it."""
+        server = self[number]
+        return server.store.files(server.changes.head())
+
+    def records(self, number: int) -> dict[int, Member]:
+        """All records as a server has them."""
+        return {int(member.id): member for member in self[number].desk.operations.members()}
+
+    def ready(self, *numbers: int) -> None:
+        """Wait until these servers agree that the cluster is ready and complete."""
+        for number in numbers:
+            _wait_until_ready(self[number].desk.overview)
+
+
+def _wait_until_ready(overview: Callable[[], Overview]) -> None:
+    wait(lambda: (overview().state, overview().status) == ("ready", "complete"), overview)
+
+
+def wait(condition: Callable[[], object], told: Callable[[], object] = lambda: "") -> None:
+    """Wait until it is so; `told` says how it is instead."""
+    until = time.monotonic() + DEADLINE_S
+    event = threading.Event()
+    while not condition():
+        assert time.monotonic() < until, told()
+        event.wait(0.05)
+
+
+def own_line(server: Assembly) -> CommitId | None:
+    """The head of a server's own line."""
+    return server.store.ref(line_of(server.me))
