@@ -26,6 +26,7 @@ from scheduler.state_dir import ServerRecord
 from scheduler.views import Role
 
 DONE, NO, WRONG = 0, 1, 2
+LONGEST_NAME = 48
 
 
 def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +34,9 @@ def add_arguments(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     make = commands.add_parser("init", help="make the state directory of a new server")
     make.add_argument("--state", type=Path, required=True, metavar="DIR")
     make.add_argument("--id", type=_server_id, default=ServerId(0), metavar="N", help="0 to 255")
-    make.add_argument("--name", metavar="NAME", help="default: the hostname, or bqn<N>")
+    make.add_argument(
+        "--name", type=_server_name, metavar="NAME", help="default: the hostname, or bqn<N>"
+    )
     make.add_argument("--config", type=Path, metavar="FILE", help="a saved configuration")
     tell = commands.add_parser("status", help="tell how the cluster is")
     tell.add_argument("--json", action="store_true", help="print one JSON object")
@@ -54,6 +57,14 @@ def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 3650:
         raise argparse.ArgumentTypeError("a token is valid 1 to 3650 days")
     return int(text)
+
+
+def _server_name(text: str) -> str:
+    if len(text.split()) != 1 or len(text) > LONGEST_NAME:
+        raise argparse.ArgumentTypeError(
+            f"a name has no blanks and at most {LONGEST_NAME} characters"
+        )
+    return text
 
 
 def _server_id(text: str) -> ServerId:

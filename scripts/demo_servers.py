@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ APP = [sys.executable, str(ROOT / "app.py")]
 IDS = (0, 1, 2)
 STARTING_S = 60
 STOPPING_S = 20
+USED = "used"
 LONGEST_STATE = 90  # docs/settings.md, [server] state
 T = TypeVar("T")
 _CODE = re.compile(r"one-time code:\s*(\S+)", re.IGNORECASE)
@@ -109,15 +111,14 @@ class DemoServer:
         """The certificate of its pages."""
         return self.state / "keys" / "gui.crt"
 
-    def prepare(self) -> str | None:
-        """Make the state directory unless there is one.
+    def make(self) -> str:
+        """Make the state directory; what an interrupted run left half made is removed first.
 
         Returns:
-            The one-time code of the local administrator; None if nothing had to be made.
+            The one-time code of the local administrator.
         """
-        self._write_settings()
-        if (self.state / "server.json").exists():
-            return None
+        if self.state.exists():
+            shutil.rmtree(self.state)
         made = subprocess.run(
             [
                 *APP,
@@ -134,7 +135,8 @@ class DemoServer:
             raise DemoError(f"app.py init failed for BQN {self.id}: {made.stderr or made.stdout}")
         return code[1]
 
-    def _write_settings(self) -> None:
+    def write_settings(self) -> None:
+        """Write the settings file of the server."""
         address = json.dumps(self.layout.address)
         lines = [
             "# Written by scripts/demo; docs/settings.md explains every key.",
@@ -236,7 +238,12 @@ class DemoServer:
 
     def first_login(self, code: str, password: str) -> None:
         """Set the password of the local administrator with the one-time code."""
-        visitor, page = self.login(code)
+        try:
+            visitor, page = self.login(code)
+        except VisitError:
+            # An interrupted run had set it already and could not write that down.
+            self.login(password)
+            return
         if page.path != "/account/password":
             raise DemoError(f"BQN {self.id} does not ask for a password but shows {page.path}")
         form = page.form("new", "again")
@@ -280,18 +287,18 @@ class Demo:
         self._claim_folder()
         kept = self._read_secrets()
         for server in self.servers:
-            code = server.prepare()
-            if code is not None:
-                kept[f"code{server.id}"] = code
+            server.write_settings()
+            if f"code{server.id}" not in kept:
+                kept[f"code{server.id}"] = server.make()
                 self._write_secrets(kept)
         for server in self.servers:
             self.launch(server)
         for server in self.servers:
             server.wait_until_up()
         for server in self.servers:
-            if f"code{server.id}" in kept:
+            if kept[f"code{server.id}"] != USED:
                 server.first_login(kept[f"code{server.id}"], kept["password"])
-                del kept[f"code{server.id}"]
+                kept[f"code{server.id}"] = USED
                 self._write_secrets(kept)
         return kept["password"]
 

@@ -165,6 +165,7 @@ def test_making_a_server_twice_or_from_a_bad_file_changes_nothing(
     [
         ["serve", "--settings", "/nonexistent.toml"],
         ["init", "--state", "x", "--id", "256"],
+        ["init", "--state", "x", "--name", "North POP"],
         ["token", "create", "x", "--role", "king", "--state", "x"],
         ["config", "check"],
         [],
