@@ -36,7 +36,7 @@ from scheduler.control_session import PeerAddress
 from scheduler.control_view import Barred, ControlView, PeerView, barred_from_json, view_to_json
 from scheduler.durable_term import read_term, write_term
 from scheduler.election import start, step
-from scheduler.election_sentences import peer_sentence
+from scheduler.election_sentences import peer_sentence, sentence
 from scheduler.election_values import (
     Action,
     Announce,
@@ -348,31 +348,32 @@ class Node:
     def _publish(self) -> None:
         """Send the view if it says something new, and once a second anyway."""
         view, now = self._view, monotonic()
+        said = sentence(view)
         marks = tuple(
             (p.id, p.state, p.head, p.beacon and (p.beacon.role, p.beacon.barred))
             for p in view.peers
         )
-        shown = (view.said, view.role, view.epoch, view.following, view.durable.accepted, marks)
+        shown = (said, view.role, view.epoch, view.following, view.durable.accepted, marks)
         if shown == self._shown and now - self._shown_at < _VIEW_S:
             return
         self._shown, self._shown_at = shown, now
         if self._since[0] != view.role_at:
             self._since = (view.role_at, _wall(view.role_at))
-        shape = self._shape()
+        shape = self._shape(said)
         if shape.sentence != self._logged:
             self._logged = shape.sentence
             _log.info("%s", shape.sentence)
         if not self._link.crowded:
             self._link.send({"t": "view", "view": view_to_json(shape)})
 
-    def _shape(self) -> ControlView:
+    def _shape(self, said: Said) -> ControlView:
         view = self._view
         return ControlView(
             id=self._me,
             role=view.role,
             epoch=view.epoch,
             since=self._since[1],
-            sentence=self._speaker.write("self", view.said),
+            sentence=self._speaker.write("self", said),
             following=view.following,
             accepted=view.durable.accepted,
             peers=tuple(self._peer_view(peer) for peer in view.peers),

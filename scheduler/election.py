@@ -5,26 +5,33 @@ now and what is to be done. The rules:
 
 R1  A started server counts its start up on the disk before it says anything, and only
     listens for `boot`.
-R2  A member is *known* from its first round trip until it was silent for `dead`, said
+R2  A member is *known* from its first sign of life until it was silent for `dead`, said
     good-bye, or its connection ended and new ones were refused; then only a beacon with a
-    greater (boot, seq) brings it back. Own pauses are not the silence of others: they are
-    added to the instants. A primary that was paused longer than `dead - heartbeat`, or
-    whose program does not react, no longer trusts that it leads: it listens as after R1.
+    greater (boot, seq) brings it back. What is a sign of life, also through others, and
+    R11 (clones do not count) are in `election_known`. Own pauses are not the silence
+    of others: they are added to the instants. A primary that was paused longer than `dead -
+    heartbeat`, or whose program does not react, no longer trusts that it leads: it listens
+    as after R1.
 R3  Who knows a lower id never claims; it follows the lowest known primary.
 R4  The lowest known server, with no known primary, is candidate for `claim`; then it
     fetches the heads of the others that it does not have (at most `catch_up`) and claims.
 R5  The lowest known server that knows a higher primary follows it for `preempt`, then
     asks it to hand over. That one stops accepting commits, finishes, answers with its
     head and steps down; the lower one fetches that head and claims. Without an answer
-    within `handover` it claims alone.
+    within `handover` it claims alone. Who was lost within 10 minutes of a take-over must
+    answer twice as long before the next one (at most 20 times, forgiven after an hour).
 R6  A claim takes an epoch above every epoch ever seen, writes it to the disk, and only
     then leads. An (epoch, id) is never used twice.
 R7  A primary that knows a lower primary steps down at once.
 R8  A primary that sees a higher epoch than its own claims again, or it would be fenced
-    for ever. R12: at most 5 times, then once per `dead`.
+    for ever.
 R9  A primary is followed only in a term (epoch, -id) not below the accepted one, and the
     accepted term is on the disk before it is followed.
 R10 (its fast-forward part) A primary fetches every head of another that it does not have.
+R12 Claims by R8 take a token of 5, fetches by R10 one of another 5; one comes back per
+    `dead`.
+R13 A primary that reaches nobody stays primary. If a witness address is set and does not
+    answer, nobody begins to claim or asks for a handover.
 R14 A server can be barred from leading (maintenance, …), on the disk before it counts.
     Leaders are chosen among the others, and if there is none, among all: in every rule
     "lower" means first by (barred, id). A barred primary is not watched but asked to hand
@@ -38,14 +45,21 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, ControlRole
 from scheduler.election_calm import calm_heartbeat
-from scheduler.election_sentences import sentence
+from scheduler.election_known import (
+    aged,
+    hubs,
+    patience_of,
+    perceive,
+    remember_takeover,
+    says_new,
+    shifted,
+)
 from scheduler.election_values import (
     Accepting,
     Action,
@@ -57,6 +71,7 @@ from scheduler.election_values import (
     CatchUp,
     CaughtUp,
     Claiming,
+    Disputed,
     Durable,
     Event,
     GrantHandover,
@@ -74,24 +89,24 @@ from scheduler.election_values import (
     PeerState,
     Persist,
     Persisted,
-    Redial,
     RefuseHandover,
     Said,
     Stalled,
     StopCommits,
     Tick,
     View,
+    Witness,
 )
 from scheduler.presets import Timing
 
-_CLAIM_BURST = 5.0
+_BURST = 5.0
 _OWN_HEADS = 256
 _EVER = 2**53
 
 
 def start(me: ServerId, timing: Timing, durable: Durable, now: float) -> View:
     """The view of a server that has just started, before it knows of any member."""
-    view = View(
+    return View(
         me=me,
         timing=timing,
         durable=durable,
@@ -101,9 +116,9 @@ def start(me: ServerId, timing: Timing, durable: Durable, now: float) -> View:
         role_at=now,
         listening_at=now,
         maxep=durable.maxep,
-        tokens=_CLAIM_BURST,
+        tokens=_BURST,
+        fetches=_BURST,
     )
-    return replace(view, said=sentence(view))
 
 
 def step(view: View, event: Event, now: float) -> tuple[View, tuple[Action, ...]]:
@@ -120,11 +135,13 @@ def step(view: View, event: Event, now: float) -> tuple[View, tuple[Action, ...]
     if (quiet := calm_heartbeat(view, event, now)) is not None:
         return quiet, ()
     do: list[Action] = []
-    after = _after_own_pause(replace(view, looked_at=now), now)
-    after = _take(after, event, now, do)
-    after = _age(after, now, do)
+    before = _after_own_pause(view, now)
+    after = _take(before, event, now, do)
+    ticked = now - view.looked_at < view.timing.tick_s
+    if isinstance(event, Heard) and ticked and not says_new(before, after):
+        return after, ()  # a heartbeat like the last one: the next tick will do
+    after = _look(replace(after, looked_at=now), now, do)
     after = _act(after, now, do)
-    after = replace(after, said=sentence(after))
     if _shown(after) != _shown(view):
         do.append(Announce())
     return after, tuple(do)
@@ -159,16 +176,16 @@ def _listen(view: View, now: float, why: Said) -> View:
 def _after_own_pause(view: View, now: float) -> View:
     """R2: what this server missed while it did not run is not the others' silence."""
     gap, timing = now - view.tick_at, view.timing
-    view = replace(view, tick_at=now)
     if gap <= timing.stall_s:
-        return view
+        return replace(view, tick_at=now)
     shift = gap - timing.tick_s
     pending = view.pending
     if isinstance(pending, Asking | CatchingUp):
         pending = replace(pending, until=pending.until + shift)
     view = replace(
         view,
-        peers=tuple(replace(peer, heard_at=peer.heard_at + shift) for peer in view.peers),
+        tick_at=now,
+        peers=shifted(view, shift),
         listening_at=view.listening_at + shift,
         calm_at=None if view.calm_at is None else view.calm_at + shift,
         pending=pending,
@@ -180,19 +197,19 @@ def _after_own_pause(view: View, now: float) -> View:
     return view
 
 
-def _age(view: View, now: float, do: list[Action]) -> View:
-    """R2: silence makes suspect, then not known."""
-    return replace(view, peers=tuple(_aged(peer, view.timing, now, do) for peer in view.peers))
+def _look(view: View, now: float, do: list[Action]) -> View:
+    """R2, R13: who is known now, and whether anybody is."""
+    hub, those = hubs(view)
+    view = _with(view, hub=hub, hubs=those)
+    view = _with(view, peers=aged(view, now, do))
+    lonely = view.role is ControlRole.PRIMARY and not view.known
+    return _with(view, alone_at=(view.alone_at or now) if lonely else None)
 
 
-def _aged(peer: Peer, timing: Timing, now: float, do: list[Action]) -> Peer:
-    silent = now - peer.heard_at
-    if peer.known and silent > timing.dead_s:
-        return replace(peer, state=PeerState.DEAD, changed_at=peer.heard_at, why="no answer")
-    if peer.state is PeerState.ALIVE and silent > timing.suspect_s:
-        do.append(Redial(peer.id))
-        return replace(peer, state=PeerState.SUSPECT, changed_at=peer.heard_at, why="no answer")
-    return peer
+def _with(view: View, **changes: Any) -> View:
+    """`replace`, but the same view if nothing changes: most ticks change nothing."""
+    same = all(getattr(view, name) == value for name, value in changes.items())
+    return view if same else replace(view, **changes)
 
 
 # --- Events -----------------------------------------------------------------------------
@@ -200,22 +217,36 @@ def _aged(peer: Peer, timing: Timing, now: float, do: list[Action]) -> Peer:
 
 def _take(view: View, event: Event, now: float, do: list[Action]) -> View:
     match event:
+        case Heard() | Lost() | Left() | Disputed():
+            return perceive(view, event, now)
         case Tick():
-            earned = view.timing.tick_s / view.timing.dead_s
-            return replace(view, tokens=min(_CLAIM_BURST, view.tokens + earned))
+            return _earn(view)
         case Members():
             return _set_members(view, event, now, do)
         case HeadMoved() | CaughtUp():
             return _own(view, event)
-        case Bar(barred=barred):
-            return _persist(view, do, barred=barred)
+        case Bar() | Persisted() | Witness():
+            return _note(view, event, now, do)
         case Stalled(why=why):
             return _listen(view, now, Said(why))
+    return _hand_over(view, event, now, do)
+
+
+def _note(view: View, event: Bar | Persisted | Witness, now: float, do: list[Action]) -> View:
+    match event:
+        case Bar(barred=barred):
+            return _persist(view, do, barred=barred)
         case Persisted(durable=durable):
             return _persisted(view, durable, now)
-        case Heard() | Lost() | Left():
-            return _perceive(view, event, now)
-    return _hand_over(view, event, now, do)
+        case Witness(answers=answers):
+            return replace(view, witness=answers)
+
+
+def _earn(view: View) -> View:
+    """R12."""
+    earned = view.timing.tick_s / view.timing.dead_s
+    tokens, fetches = min(_BURST, view.tokens + earned), min(_BURST, view.fetches + earned)
+    return _with(view, tokens=tokens, fetches=fetches)
 
 
 def _own(view: View, event: HeadMoved | CaughtUp) -> View:
@@ -245,42 +276,6 @@ def _set_members(view: View, event: Members, now: float, do: list[Action]) -> Vi
     return view
 
 
-def _perceive(view: View, event: Heard | Lost | Left, now: float) -> View:
-    match event:
-        case Heard(beacon=beacon):
-            view = replace(view, maxep=max(view.maxep, beacon.maxep, beacon.epoch))
-            return _change(view, beacon.id, lambda peer: _heard(peer, event, now))
-        case Lost(server=server, why=why):
-            return _change(view, server, lambda peer: _lost(peer, why))
-        case Left(server=server, boot=boot):
-            gone = Peer(server, PeerState.LEFT, None, now, now, "stopped", (boot, _EVER))
-            return _change(view, server, lambda peer: replace(gone, beacon=peer.beacon))
-
-
-def _change(view: View, server: ServerId, change: Callable[[Peer], Peer]) -> View:
-    peers = tuple(change(peer) if peer.id == server else peer for peer in view.peers)
-    return replace(view, peers=peers)
-
-
-def _heard(peer: Peer, event: Heard, now: float) -> Peer:
-    beacon = event.beacon
-    if beacon.number <= peer.gone:
-        return peer
-    if peer.beacon is None or beacon.number > peer.beacon.number:
-        peer = replace(peer, beacon=beacon)
-    if not event.round_trip:
-        return peer
-    changed_at = peer.changed_at if peer.state is PeerState.ALIVE else now
-    return replace(peer, state=PeerState.ALIVE, heard_at=now, changed_at=changed_at, why="")
-
-
-def _lost(peer: Peer, why: str) -> Peer:
-    if not peer.known:
-        return replace(peer, why=why)
-    number = peer.beacon.number if peer.beacon is not None else peer.gone
-    return replace(peer, state=PeerState.DEAD, changed_at=peer.heard_at, why=why, gone=number)
-
-
 def _persisted(view: View, durable: Durable, now: float) -> View:
     """R6, R9: what was written may be acted on, if nothing has overtaken it."""
     pending = view.pending
@@ -308,11 +303,12 @@ def _hand_over(view: View, event: Event, now: float, do: list[Action]) -> View:
     """R5, both sides."""
     match event:
         case HandoverAsked(requester=requester):
-            return _asked(view, requester, do)
+            return _asked(view, requester, now, do)
         case HandoverDone(head=head):
             if not isinstance(view.pending, Handing):
                 return view
             do.append(GrantHandover(view.pending.requester, view.epoch, head))
+            view = remember_takeover(view, view.pending.requester, now)
             view = replace(_own(view, HeadMoved(head)), pending=None, calm_at=None)
             return _become(view, ControlRole.SECONDARY, now)
         case HandoverGranted(server=server, epoch=epoch, head=head) if _was_asked(view, server):
@@ -328,10 +324,15 @@ def _was_asked(view: View, server: ServerId) -> bool:
     return isinstance(view.pending, Asking) and view.pending.primary == server
 
 
-def _asked(view: View, requester: ServerId, do: list[Action]) -> View:
+def _asked(view: View, requester: ServerId, now: float, do: list[Action]) -> View:
     peer = view.peer(requester)
     if view.role is not ControlRole.PRIMARY or peer is None or not peer.known:
         do.append(RefuseHandover(requester, f"BQN {view.me} does not lead"))
+        return view
+    wait_s = view.timing.preempt_s * patience_of(peer, now)
+    if wait_s > view.timing.preempt_s and now - peer.changed_at < wait_s and not view.rank[0]:
+        why = f"BQN {requester} was lost soon after it took over: it must answer for {wait_s:.0f} s"
+        do.append(RefuseHandover(requester, why))
         return view
     if peer.rank > view.rank:
         do.append(RefuseHandover(requester, f"BQN {view.me} leads before BQN {requester}"))
@@ -376,42 +377,43 @@ def _fetch(view: View, now: float, do: list[Action]) -> View:
         for head, at in view.asked
         if head in view.unfetched and now - at < view.timing.catch_up_s
     }
-    for head in sorted(view.unfetched - set(asked)):
+    missing = sorted(view.unfetched - set(asked))[: int(view.fetches)]  # R12
+    for head in missing:
         do.append(CatchUp(_source(view, head), head))
         asked[head] = now
-    return replace(view, asked=tuple(sorted(asked.items())))
+    fetches = view.fetches - len(missing)
+    return _with(view, asked=tuple(sorted(asked.items())), fetches=fetches)
 
 
 def _source(view: View, head: str) -> ServerId:
-    return next(peer.id for peer in view.known if peer.head == head)
+    """Who has a head; rather one that is reached directly."""
+    having = [peer for peer in view.known if peer.head == head]
+    return min(having, key=lambda peer: (peer.state is PeerState.INDIRECT, peer.id)).id
 
 
 def _follow(view: View, now: float, do: list[Action]) -> View:
     """R3, R9: follow the lowest known primary, in a term that may be accepted."""
     leader = view.leader
     if leader is None or leader.beacon is None:
-        return replace(view, following=None, refused=None)
-    view = _become(replace(view, interrupted=None), ControlRole.SECONDARY, now)
+        return _with(view, following=None, refused=None)
+    view = _become(_with(view, interrupted=None), ControlRole.SECONDARY, now)
     term, accepted = Accepted(leader.beacon.epoch, leader.id), view.durable.accepted
     if term == accepted:
         since = view.following_at if view.following == leader.id else now
-        return replace(
-            view, following=leader.id, following_at=since, epoch=term.epoch, refused=None
-        )
+        return _with(view, following=leader.id, following_at=since, epoch=term.epoch, refused=None)
     written = (view.writing or view.durable).accepted
     if written is not None and (term.epoch, -term.id) < (written.epoch, -written.id):
         # Of the same epoch it is refused until its server leads in a higher one.
         needed = written.epoch + 1 if term.epoch == written.epoch else written.epoch
-        view = replace(view, maxep=max(view.maxep, needed))
-        return replace(view, following=None, refused=term)
+        return _with(view, maxep=max(view.maxep, needed), following=None, refused=term)
     if view.pending is None:
         view = replace(_persist(view, do, accepted=term), pending=Accepting(term))
-    return replace(view, following=None, refused=None)
+    return _with(view, following=None, refused=None)
 
 
 def _settle(view: View, booted: bool, now: float) -> View:
     """Neither lead nor prepare to."""
-    view = replace(view, calm_at=None)
+    view = _with(view, calm_at=None)
     waits = view.leader is not None or (booted and view.lower is not None)
     if waits or view.role is ControlRole.CANDIDATE:
         return _become(view, ControlRole.SECONDARY, now)
@@ -427,8 +429,10 @@ def _prepare(view: View, now: float, do: list[Action]) -> View:
     waited = now - (now if view.calm_at is None else view.calm_at)
     if rival is None:
         view = _become(view, ControlRole.CANDIDATE, now)
-        return _catch_up(view, None, now, do) if waited >= view.timing.claim_s else view
-    if waited >= _patience_s(view):
+        if waited < view.timing.claim_s or view.witness is False:  # R13
+            return view
+        return _catch_up(view, None, now, do)
+    if view.witness is not False and waited >= _patience_s(view):
         do.append(AskHandover(rival))
         return replace(view, pending=Asking(rival, now + view.timing.handover_s))
     return view

@@ -12,12 +12,14 @@ Pure.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import replace
+from dataclasses import fields, replace
 from operator import attrgetter
 
-from scheduler.election_values import Beacon, Event, Heard, Peer, PeerState, View
+from scheduler.election_known import heard
+from scheduler.election_values import Beacon, Event, Heard, Peer, PeerState, Relay, View
 
 _ID = attrgetter("id")
+_said = attrgetter(*(field.name for field in fields(Beacon) if field.name != "seq"))
 # A sum of decimal fractions misses its value by a rounding error.
 _ROUNDING_S = 1e-6
 
@@ -34,14 +36,19 @@ def calm_heartbeat(view: View, event: Event, now: float) -> View | None:
     peer = view.peers[at]
     if not _says_the_same(peer, beacon) or now - peer.heard_at > timing.suspect_s:
         return None
-    newer = beacon if peer.beacon is None or beacon.number > peer.beacon.number else peer.beacon
-    heard_at = now if event.round_trip else peer.heard_at
-    fresh = replace(peer, beacon=newer, heard_at=heard_at)
+    if not all(_speaks_itself(view, relay) for relay in event.relays):
+        return None
+    fresh = heard(peer, event, now)
     return replace(view, peers=(*view.peers[:at], fresh, *view.peers[at + 1 :]), tick_at=now)
+
+
+def _speaks_itself(view: View, relay: Relay) -> bool:
+    told = view.peer(relay.beacon.id)
+    return told is None or told.state is PeerState.ALIVE
 
 
 def _says_the_same(peer: Peer, beacon: Beacon) -> bool:
     before = peer.beacon
     if before is None or peer.state is not PeerState.ALIVE or beacon.number <= peer.gone:
         return False
-    return before == replace(beacon, seq=before.seq)
+    return _said(before) == _said(beacon)

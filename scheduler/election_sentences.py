@@ -20,6 +20,7 @@ from scheduler.election_values import (
 )
 
 _NAMED = 2
+_MISSING = (PeerState.DEAD, PeerState.LEFT, PeerState.CLONE)
 
 
 def sentence(view: View) -> Said:
@@ -48,7 +49,7 @@ def _joined(parts: tuple[Said, ...]) -> Said:
 
 def _trouble(view: View) -> tuple[Said, ...]:
     """The members that are missing, the lowest first."""
-    missing = [p for p in view.peers if p.state in (PeerState.DEAD, PeerState.LEFT)]
+    missing = [p for p in view.peers if p.state in _MISSING]
     named = tuple(peer_sentence(peer) for peer in missing[:_NAMED])
     more = len(missing) - len(named)
     return (*named, Said(f"nor do {more} more")) if more else named
@@ -64,6 +65,12 @@ def peer_sentence(peer: Peer) -> Said:
             return Said(f"{name} has not answered since {{0}}", (peer.changed_at,))
         case PeerState.DEAD:
             return Said(f"{name} does not answer since {{0}} ({peer.why})", (peer.changed_at,))
+        case PeerState.INDIRECT:
+            return Said(
+                f"{name} is reached only through BQN {peer.via} since {{0}}", (peer.changed_at,)
+            )
+        case PeerState.CLONE:
+            return Said(f"{name} does not count since {{0}}: {peer.why}", (peer.changed_at,))
         case PeerState.LEFT:
             return Said(f"{name} was stopped at {{0}}", (peer.changed_at,))
     return Said(f"{name} has not answered yet ({peer.why})" if peer.why else f"{name} is not known")
@@ -77,6 +84,8 @@ def _leadership(view: View) -> Said:
             return _leads(view)
         case ControlRole.CANDIDATE:
             me = f"BQN {view.me}"
+            if view.witness is False:
+                return Said(f"no server leads; {me} does not, as the witness does not answer")
             return Said(f"no server leads, {me} is the lowest that answers and will lead")
         case ControlRole.JOINING:
             return _listens(view)
@@ -98,9 +107,10 @@ def _under_way(me: str, pending: Pending) -> Said:
 
 
 def _leads(view: View) -> Said:
-    named = view.known or _trouble(view)
-    reaches = "" if named else " and has reached no other server yet"
-    return Said(f"BQN {view.me} has led since {{0}}, term {view.epoch}{reaches}", (view.role_at,))
+    led = f"BQN {view.me} has led since {{0}}, term {view.epoch}"
+    if view.alone_at is None:
+        return Said(led, (view.role_at,))
+    return Said(f"{led}, alone since {{1}}", (view.role_at, view.alone_at))
 
 
 def _listens(view: View) -> Said:

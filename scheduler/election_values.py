@@ -8,7 +8,7 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from configrepo.model import ServerId
@@ -37,13 +37,19 @@ class Beacon:
 
 
 class PeerState(StrEnum):
-    """What is known of another member. Alive and suspect ones are *known* (R2)."""
+    """What is known of another member. Alive, suspect and indirect ones are *known* (R2)."""
 
     UNKNOWN = "unknown"
     ALIVE = "alive"
     SUSPECT = "suspect"
+    INDIRECT = "indirect"
     DEAD = "dead"
     LEFT = "left"
+    CLONE = "clone"
+
+
+_KNOWN = frozenset({PeerState.ALIVE, PeerState.SUSPECT, PeerState.INDIRECT})
+NEVER = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +57,34 @@ class Peer:
     """Another member.
 
     `heard_at` is the last round trip; `gone` the number of the last beacon of one that
-    was lost or has left: only a greater number brings it back.
+    was lost (at `lost_at`) or has left: only a greater number brings it back. `beacon` was
+    made at about `beacon_at`. `counted` is the greatest number that was a sign of life, of
+    `counted_at`; `via` the member that passed one on. `fast`: its link beats at the full
+    rate. It took over from this server at `led_at`; `patience` tells how
+    often it was lost soon after that, the last time at `lost_lead_at`.
     """
 
     id: ServerId
     state: PeerState = PeerState.UNKNOWN
     beacon: Beacon | None = None
-    heard_at: float = 0.0
+    heard_at: float = NEVER
     changed_at: float = 0.0
     why: str = ""
     gone: tuple[int, int] = (-1, -1)
+    lost_at: float = NEVER
+    beacon_at: float = NEVER
+    counted: tuple[int, int] = (-1, -1)
+    counted_at: float = NEVER
+    via: ServerId | None = None
+    fast: bool = False
+    led_at: float | None = None
+    lost_lead_at: float | None = None
+    patience: int = 1
 
     @property
     def known(self) -> bool:
         """Whether it counts in the election."""
-        return self.state in (PeerState.ALIVE, PeerState.SUSPECT)
+        return self.state in _KNOWN
 
     @property
     def rank(self) -> tuple[bool, ServerId]:
@@ -160,7 +179,9 @@ class View:
     """All that the election of one server knows.
 
     `durable` is what is on the disk, `writing` what was told to be written last;
-    `looked_at` is when all rules were applied last.
+    `looked_at` is when all rules were applied last. A primary reaches nobody since
+    `alone_at`. `witness` says whether the witness address answers; None if there is none.
+    `hub` and `hubs`: see `election_known.hubs`.
     """
 
     me: ServerId
@@ -182,11 +203,15 @@ class View:
     own_heads: tuple[str, ...] = ()
     asked: tuple[tuple[str, float], ...] = ()
     tokens: float = 5.0
+    fetches: float = 5.0
     refused: Accepted | None = None
     interrupted: Said | None = None
-    said: Said = field(default_factory=lambda: Said(""))
     writing: Durable | None = None
     looked_at: float = 0.0
+    alone_at: float | None = None
+    witness: bool | None = None
+    hub: bool = False
+    hubs: frozenset[ServerId] = frozenset()
 
     def peer(self, server: ServerId) -> Peer | None:
         """The other member with that id."""
@@ -238,11 +263,24 @@ class Members:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """The beacon of another server, made about `age_s` ago; its signature was right."""
+
+    beacon: Beacon
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
-    """A beacon arrived; `round_trip` says that it answers a question of this server."""
+    """A beacon arrived, with those that its sender passes on.
+
+    `round_trip` says that it answers a question of this server of `took_s` ago.
+    """
 
     beacon: Beacon
     round_trip: bool
+    relays: tuple[Relay, ...] = ()
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +297,21 @@ class Left:
 
     server: ServerId
     boot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """Two servers run with the key of this member (R11), or that is settled (None)."""
+
+    server: ServerId
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Whether the witness address answers (R13); None: there is none."""
+
+    answers: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +386,8 @@ Event = (
     | Heard
     | Lost
     | Left
+    | Disputed
+    | Witness
     | Persisted
     | HandoverAsked
     | HandoverDone

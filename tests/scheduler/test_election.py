@@ -11,6 +11,7 @@ import pytest
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, Barred, ControlRole
 from scheduler.election import start, step
+from scheduler.election_sentences import sentence
 from scheduler.election_values import (
     Action,
     Announce,
@@ -111,7 +112,7 @@ class Server:
 
     @property
     def text(self) -> str:
-        return self.view.said.text
+        return sentence(self.view).text
 
 
 PRIMARY, SECONDARY, JOINING = ControlRole.PRIMARY, ControlRole.SECONDARY, ControlRole.JOINING
@@ -531,8 +532,9 @@ def _check_rules(before: View, after: View, actions: list[Action]) -> None:
         ):
             assert persist.durable.epoch > max(before.maxep, after.maxep), "R6"
             assert after.lower is None or after.role is PRIMARY, "R3"
-    assert after.said.text
-    assert after.said.text.format(*after.said.at)
+    said = sentence(after)
+    assert said.text
+    assert said.text.format(*said.at)
     assert after.epoch <= max(after.maxep, after.durable.epoch)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole
+from scheduler.election_sentences import sentence
 from scheduler.presets import LAN, PRESETS, WAN
 from tests.support.election_world import World
 
@@ -44,7 +45,7 @@ def test_a_crash_is_taken_over_within_three_seconds_and_the_sentence_says_why() 
     world.crash(0)
     took_s = world.run_until(lambda: world.agreed(1), 3)
     assert took_s < 3
-    said = world.view(1).said
+    said = sentence(world.view(1))
     assert said.text == (
         "BQN 0 does not answer since {0} (connection refused); BQN 1 has led since {1}, term 2"
     )

@@ -20,6 +20,7 @@ from hashlib import sha256
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, ControlRole
 from scheduler.election import start, step
+from scheduler.election_sentences import sentence
 from scheduler.election_values import (
     Action,
     Announce,
@@ -190,7 +191,9 @@ class World:
 
     def describe(self) -> str:
         """Every sentence, for a failed assertion."""
-        return "\n".join(f"BQN {s}: {n.view.role} {n.view.said}" for s, n in self.nodes.items())
+        return "\n".join(
+            f"BQN {s}: {n.view.role} {sentence(n.view)}" for s, n in self.nodes.items()
+        )
 
     # --- the inside -----------------------------------------------------------------------
 
