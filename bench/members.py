@@ -61,6 +61,7 @@ class Client:
     silent: bool = False
     seq: int = 0
     answered: int = 0
+    sessions: int = 0
     session: Session | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -83,6 +84,7 @@ class Client:
             except (NoSession, OSError):
                 continue
             self.session = session
+            self.sessions += 1
             beat = loop.create_task(self.beat(session))
             self.tasks.append(beat)
             try:
@@ -254,6 +256,9 @@ async def calm(primary: Primary, clients: list[Client], seconds: float) -> float
         f"calm for {took:.0f} s: the primary uses {used:.3f} cores, is answered {rounds:.0f} times "
         f"a second; the {len(clients)} clients use {own:.3f} cores"
     )
+    again = sum(one.sessions - 1 for one in clients)
+    if again:
+        figures.note(f"not calm: {again} connections were opened again")
     dead = sum(state != "alive" for state in primary.states.values())
     if dead or primary.role != "primary":
         figures.note(f"not calm: {dead} members were not alive, the role was {primary.role}")

@@ -96,6 +96,7 @@ class ControlPort:
         self._timing = timing
         self._audience = audience
         self._now = now
+        self._beacon = audience.beacon()
         self._hello: Hello | None = None
         self._told: tuple[Hello | None, tuple[PeerAddress, ...]] = (None, ())
         self._members: dict[ServerId, PeerAddress] = {}
@@ -149,9 +150,11 @@ class ControlPort:
 
     def announce(self) -> None:
         """Send a heartbeat to everybody now."""
+        beacon, now = self._audience.beacon(), self._now()
+        self._beacon = beacon
         for sessions in self._sessions.values():
             for session in sessions:
-                session.ping(Ping(0, self._audience.beacon()), self._now())
+                session.ping(Ping(0, beacon), now)
 
     def redial(self, server: ServerId) -> None:
         """Open a second, fresh connection to a member that is suspected."""
@@ -357,7 +360,8 @@ class ControlPort:
         match message:
             case Ping(seq=seq, beacon=beacon) if beacon.id == session.peer:
                 audience.heard(beacon, round_trip=False)
-                session.send(Pong(seq, audience.beacon()))
+                # What this server says changes only with `announce`.
+                session.send(Pong(seq, self._beacon))
             case Pong(beacon=beacon) if beacon.id == session.peer:
                 took_s = session.round_trip_s(message, now)
                 if took_s is not None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from configrepo.model import ServerId
 from scheduler import causes, tls
-from scheduler.frames import MAX_BYTES, BadFrame, Frames, encode
+from scheduler.frames import MAX_BYTES, BadFrame, Frames
 from scheduler.messages import (
     PROTOCOL,
     Bye,
@@ -29,8 +29,8 @@ from scheduler.messages import (
     Ping,
     Pong,
     UnknownType,
+    framed,
     from_json,
-    to_json,
 )
 
 _HELLO_S = 5.0
@@ -137,6 +137,9 @@ class _Stream:
         self._writer = writer
         self._frames = Frames()
         self._ready: list[Message | UnknownType] = []
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._end = 0.0
         _tune(writer.get_extra_info("socket"))
 
     @property
@@ -154,17 +157,14 @@ class _Stream:
 
     def send(self, message: Message) -> None:
         if not self._writer.transport.is_closing():
-            self._writer.write(encode(to_json(message)))
+            self._writer.write(framed(message))
 
     async def receive(self, silence_s: float) -> Message:
         """The next message. Raises NoSession, UnknownType."""
         while not self._ready:
-            limit_s = _FRAME_S if self._frames.partial else silence_s
+            self._allow(_FRAME_S if self._frames.partial else silence_s)
             try:
-                async with asyncio.timeout(limit_s):
-                    data = await self._reader.read(_READ_BYTES)
-            except TimeoutError as error:
-                raise NoSession(causes.NO_ANSWER) from error
+                data = await self._reader.read(_READ_BYTES)
             except OSError as error:
                 raise NoSession(causes.cause_of(error)) from error
             if not data:
@@ -174,6 +174,27 @@ class _Stream:
         if isinstance(message, UnknownType):
             raise message
         return message
+
+    def _allow(self, seconds: float) -> None:
+        """Give the other side that long for its next bytes."""
+        now = self._loop.time()
+        self._end = now + seconds
+        # A timer that runs is left alone and looks again when it fires: most reads are
+        # answered long before, and a timer for each costs more than the message.
+        if self._timer is None or self._timer.when() > self._end:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._end, self._look_at_the_clock)
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._end:
+            self._set_timer()
+        else:
+            self.abort()
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -187,10 +208,17 @@ class _Stream:
             raise NoSession(causes.NOT_OUR_PROGRAM, f"bad frame: {error}") from error
 
     def close(self) -> None:
+        self._stop_timer()
         self._writer.close()
 
     def abort(self) -> None:
+        self._stop_timer()
         self._writer.transport.abort()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _tune(connection: socket.socket) -> None:

@@ -35,7 +35,15 @@ def encode(message: dict[str, Any]) -> bytes:
     Raises:
         BadFrame: it is larger than a frame may be.
     """
-    body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+    return frame(json.dumps(message, separators=(",", ":"), allow_nan=False).encode())
+
+
+def frame(body: bytes) -> bytes:
+    """The body of a message, which is one JSON object, as a frame.
+
+    Raises:
+        BadFrame: it is larger than a frame may be.
+    """
     if len(body) > MAX_BYTES:
         raise BadFrame(f"a frame of {len(body)} bytes is too large")
     return len(body).to_bytes(_HEAD, "big") + body

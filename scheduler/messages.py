@@ -14,14 +14,16 @@ Pure.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_view import Barred, ControlRole
 from scheduler.election_values import Beacon
-from scheduler.frames import BadFrame
+from scheduler.frames import BadFrame, encode, frame
 
 PROTOCOL = 1
 HIGHEST_EPOCH = 10**12 - 1
@@ -96,6 +98,21 @@ class Err:
 
 
 Message = Hello | Ping | Pong | HandReq | HandOk | HandNo | Bye | Err
+
+
+def framed(message: Message) -> bytes:
+    """A message as a frame. The same beacon goes to every member: it is written once."""
+    match message:
+        case Ping(seq=seq, beacon=beacon):
+            return frame(f'{{"t":"PING","n":{seq},{_beacon_text(beacon)}}}'.encode())
+        case Pong(seq=seq, beacon=beacon):
+            return frame(f'{{"t":"PONG","n":{seq},{_beacon_text(beacon)}}}'.encode())
+    return encode(to_json(message))
+
+
+@lru_cache(maxsize=8)
+def _beacon_text(beacon: Beacon) -> str:
+    return json.dumps(_beacon_to_json(beacon), separators=(",", ":"), allow_nan=False)[1:-1]
 
 
 def to_json(message: Message) -> dict[str, Any]:
