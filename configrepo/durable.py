@@ -52,6 +52,36 @@ def is_full(path: Path) -> bool:
     return room.f_bavail * room.f_frsize < _LEAST_ROOM or room.f_favail == 0 < room.f_files
 
 
+def free_share(path: Path) -> float:
+    """Which share of the device of `path` this program may still fill, 0 to 1."""
+    room = os.statvfs(path)
+    return room.f_bavail / room.f_blocks if room.f_blocks else 0.0
+
+
+def free_bytes(path: Path) -> int:
+    """How many bytes this program may still write to the device of `path`."""
+    room = os.statvfs(path)
+    return room.f_bavail * room.f_frsize
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make a file that takes `size` bytes of the disk for later; nothing else writes to it.
+
+    Raises:
+        DiskFull: there is no space; nothing was made.
+        StoreError: another error of the file system.
+    """
+    with _translated(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file atomically and durably; after an error the old one is still there.
 

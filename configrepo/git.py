@@ -17,6 +17,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -316,6 +317,49 @@ def fsck(path: Path, *, connectivity_only: bool = False) -> str | None:
     except StoreError as error:
         return str(error)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How a repository is kept: loose objects, packs, and bytes of both."""
+
+    loose: int
+    packs: int
+    size: int
+
+
+def count_objects(path: Path) -> Counted:
+    """Count objects and packs."""
+    _, output = run(path, ["count-objects", "-v"])
+    found = dict(line.split(": ", 1) for line in output.decode("ascii").splitlines())
+    size = int(found["size"]) + int(found["size-pack"])
+    return Counted(int(found["count"]), int(found["packs"]), size * 1024)
+
+
+def pack(path: Path) -> None:
+    """Put loose objects and small packs together; nothing is dropped, also not the unreachable.
+
+    Whoever reads meanwhile finds everything: the new pack is in place before the old ones go.
+    """
+    run(
+        path,
+        ["-c", "pack.windowMemory=64m", "repack", "--geometric=2", "-d", "-q"],
+        time_limit_s=600.0,
+    )
+    run(path, ["pack-refs", "--all"], time_limit_s=60.0)
+
+
+def is_running(path: Path) -> bool:
+    """Whether any git process works on this repository now, whoever started it."""
+    wanted = str(path).encode()
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = words.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(b"git" in word for word in line[:2]) and any(wanted in word for word in line):
+            return True
+    return False
 
 
 def merge_lines(base: str, a: str, b: str) -> str | None:

@@ -33,7 +33,9 @@ SPARK = 60
 class Report:
     """What a server says of itself. `running` is a commit id, `hash` that of what runs.
 
-    `result` is how the last apply ended: applied, applying, failed, drifted or none.
+    `result` is how the last apply ended: applied, applying, failed, drifted or none;
+    waiting while another server applies a commit first. `refs` is where the refs are that
+    only this server writes; `unreached` are the servers that it, as primary, cannot push to.
     """
 
     id: ServerId
@@ -48,6 +50,8 @@ class Report:
     cpu_percent: float | None
     simulated: bool
     samples: tuple[Sample, ...] = ()
+    refs: Mapping[str, str] = field(default_factory=dict)
+    unreached: tuple[ServerId, ...] = ()
 
 
 def report_to_json(report: Report) -> dict[str, Any]:
@@ -68,8 +72,11 @@ def report_from_json(stored: Mapping[str, Any]) -> Report:
         samples = tuple(
             Sample(float(time), int(down), int(up)) for time, down, up in stored["samples"]
         )
-        return Report(**{**stored, "samples": samples[-SPARK:]})
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        refs = {str(ref): str(commit) for ref, commit in stored.get("refs", {}).items()}
+        unreached = tuple(ServerId(int(server)) for server in stored.get("unreached", ()))
+        known = {**stored, "refs": refs, "unreached": unreached}
+        return Report(**{**known, "samples": samples[-SPARK:]})
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise RemoteRefused(f"the report of a server cannot be read ({error!r})") from error
 
 
@@ -113,7 +120,7 @@ def overview_of(facts: Facts) -> Overview:
     state = _state(facts, servers) if clustered else Word("alone", "This server is in no cluster.")
     synced = [server for server in servers if server.sync == "in sync"]
     complete = len(synced) == len(servers)
-    failing = [s for s in servers if s.sync == "failed"]
+    failing = [s for s in servers if s.sync in ("failed", "drifted")]
     return Overview(
         me=facts.me,
         name=facts.own.name,
@@ -236,6 +243,8 @@ def _sync(facts: Facts, server: ServerId, report: Report | None, state: Word) ->
         return Word(report.result, report.sentence)
     if report.hash is not None and report.hash == facts.expected.get(server):
         return Word("in sync", "It runs the newest commit; the hash of what it runs was compared.")
+    if report.result == "waiting":
+        return Word("applying", report.sentence)
     if report.head == facts.head or report.result == "applying":
         return Word("applying", "It has the newest commit and is applying it.")
     behind = facts.behind.get(server, 0)

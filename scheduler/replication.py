@@ -46,6 +46,9 @@ PARALLEL: Final = 8
 _OURS: Final = "BQN: "
 _MOST_WORDS: Final = 300
 
+Judge = Callable[[Store, Mapping[str, CommitId]], str | None]
+"""Why what was fetched is not let in; None if it is."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -126,13 +129,14 @@ class Replicator:
                     return count
 
     def fetch_from(
-        self, target: SshTarget, wanted: Sequence[str] = EXCHANGED
+        self, target: SshTarget, wanted: Sequence[str] = EXCHANGED, judge: Judge | None = None
     ) -> dict[str, CommitId]:
         """Bring the commits of another server here; no ref of this server moves.
 
         Args:
             target: the server.
             wanted: full ref names; one that ends with `/` stands for all refs below it.
+            judge: says why what came is not let in; by default the rules of `Seams.judge`.
 
         Returns:
             Where that server has the wanted refs.
@@ -143,7 +147,9 @@ class Replicator:
         """
         with self._stream(target, Verb.UPLOAD) as stream:
             return self._store.fetch(
-                stream, wanted, lambda view, found: self._seams.judge(view, target.id, found)
+                stream,
+                wanted,
+                judge or (lambda view, found: self._seams.judge(view, target.id, found)),
             )
 
     def close(self) -> None:
@@ -219,13 +225,20 @@ class Replicator:
         if urgent:
             return self._push(target, there, urgent)
         if CLUSTER in plan.ahead:
-            words = f"server {target.id} has commits that must be merged here first"
-            self._fail(target.id, ErrorClass.REFUSED, words)
-            return False
+            return self._joined(target.id, plan.ahead[CLUSTER])
         # What it is ahead of counts as seen, so that it is not compared again and again.
         seen = {ref: self._store.ref(ref) or commit for ref, commit in plan.ahead.items()}
         self._succeed(target.id, {**there, **seen})
         self._push_runs(target, {**there, **seen}, later)
+        return False
+
+    def _joined(self, server: ServerId, head: CommitId) -> bool:
+        """Whether what a server had beside this one was joined meanwhile: then look again."""
+        cluster = self._store.ref(CLUSTER)
+        if cluster is not None and self._grows(head, cluster):
+            return True
+        words = f"server {server} has commits that must be merged here first"
+        self._fail(server, ErrorClass.REFUSED, words)
         return False
 
     def _push_runs(

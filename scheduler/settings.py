@@ -28,6 +28,7 @@ from scheduler.settings_table import (
     ControlSection,
     GuiSection,
     Kind,
+    ReplicationSection,
     Rule,
     SamplesSection,
     ServerSection,
@@ -92,6 +93,7 @@ def parse_settings(text: str, folder: Path) -> Settings:
         control=ControlSection(**values["control"]),
         ssh=SshSection(**values["ssh"]),
         apply=ApplySection(**values["apply"]),
+        replication=ReplicationSection(**values["replication"]),
         samples=SamplesSection(**values["samples"]),
     )
     problems = _contradictions(settings, data)
@@ -315,6 +317,7 @@ def _missing_files(settings: Settings) -> list[str]:
         "[apply] apply_command": _program(settings.apply.apply_command),
         "[apply] health_command": _program(settings.apply.health_command),
         "[apply] read_command": _program(settings.apply.read_command),
+        "[apply] who_command": _program(settings.apply.who_command),
     }
     return [
         f"{key} names {path}, which is not a file that can be read; correct the path"

@@ -216,9 +216,55 @@ class ApplySection:
         "from outside are seen.",
         "the pages say *as last applied; outside changes cannot be seen*",
     )
+    who_command: tuple[str, ...] = _command(
+        "Program with its arguments that prints in one line who changed the running "
+        "configuration last. It is asked when a change from outside is shown.",
+        "the owner of `running.conf`; with `read_command` it is not known",
+    )
     timeout_s: int = _key(
         60,
         Rule(Kind.SECONDS, "Time limit of each of these commands; then it is killed.", 1, 3600),
+    )
+    canary: int | None = _key(
+        None,
+        Rule(
+            Kind.COUNT,
+            "Id of the server that applies every commit first; the others follow after its "
+            "health command agreed and `canary_pause_s`. It counts on the primary that makes the "
+            "commit; the form of a commit can say otherwise.",
+            0,
+            HIGHEST_ID,
+            unset="all servers apply at once",
+        ),
+    )
+    canary_pause_s: int = _key(
+        60,
+        Rule(
+            Kind.SECONDS,
+            "How long the canary must run a commit well before the others apply it.",
+            0,
+            86400,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationSection:
+    """When a commit counts as saved: on how many servers it must be."""
+
+    ack: Literal["local", "one", "all"] = _key(
+        "one",
+        Rule(
+            Kind.CHOICE,
+            "What a person waits for after a commit: `local` for the disk of the primary, `one` "
+            "for the disk of one other server as well, `all` for every server that answers. The "
+            "commit is saved on the primary in any case; a page says when more was asked for.",
+            choices=("local", "one", "all"),
+        ),
+    )
+    ack_timeout_s: int = _key(
+        5,
+        Rule(Kind.SECONDS, "How long a person waits for the other servers at most.", 1, 60),
     )
 
 
@@ -264,6 +310,7 @@ class Settings:
     control: ControlSection = ControlSection()
     ssh: SshSection = SshSection()
     apply: ApplySection = ApplySection()
+    replication: ReplicationSection = ReplicationSection()
     samples: SamplesSection = SamplesSection()
 
     def control_port(self, server_id: ServerId) -> int:
@@ -279,5 +326,6 @@ SECTIONS: dict[str, type[Any]] = {
     "control": ControlSection,
     "ssh": SshSection,
     "apply": ApplySection,
+    "replication": ReplicationSection,
     "samples": SamplesSection,
 }

@@ -190,13 +190,18 @@ class Committed:
     """A commit that is durable on the server that wrote it.
 
     `written_by` is the server that made it (the primary); `repeated` says that the same
-    request was already committed before and nothing was done twice.
+    request was already committed before and nothing was done twice. It is on the disks of
+    `servers` of the `members` servers of the cluster; `warning` says what is missing of
+    what the setting `ack` asks for.
     """
 
     revision: str
     written_by: ServerId
     sentence: str
     repeated: bool = False
+    servers: int = 1
+    members: int = 1
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +231,19 @@ CommitOutcome = Committed | Refused | Disagreed
 
 
 @dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """The servers that said they have a commit on their disks, of how many members."""
+
+    servers: tuple[ServerId, ...] = ()
+    members: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class RevisionView:
-    """One commit of the history. `running_on` are the servers that run exactly it."""
+    """One commit of the history. `running_on` are the servers that run exactly it.
+
+    `saved` says which servers have it.
+    """
 
     id: str
     parents: tuple[str, ...]
@@ -239,6 +255,7 @@ class RevisionView:
     term: str
     server: str
     running_on: tuple[ServerId, ...] = ()
+    saved: Whereabouts = Whereabouts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,19 +225,17 @@ class Objects:
             DiskFull: there is no space; what was written is not visible.
         """
         with self._lock:
-            commit, objects = self._compose(draft)
-            if signer is not None:
-                commit.gpgsig = sign_commit(commit.as_raw_string(), signer.key)
-            self._add([*objects, commit])
-        return CommitId(commit.id.decode("ascii"))
+            tree, objects = self._compose(draft)
+            return self.write_tree(draft, tree, objects, signer)
 
-    def _compose(self, draft: Draft) -> tuple[Commit, list[ShaFile]]:
-        same = {}
-        for parent in draft.parents:
-            entries = self.entries(parent)
-            for path, text in self.files(parent).items():
-                if draft.files.get(path) == text:
-                    same[path] = entries[path].blob
+    def write_tree(
+        self, draft: Draft, tree: ObjectID, objects: Sequence[ShaFile], signer: Signer | None
+    ) -> CommitId:
+        """Write a commit of a tree that was composed elsewhere; the draft's files do not count.
+
+        Raises:
+            DiskFull: there is no space; what was written is not visible.
+        """
         commit = Commit()
         commit.parents = [ObjectID(parent.encode("ascii")) for parent in draft.parents]
         commit.author = draft.author.ident().encode()
@@ -245,8 +243,21 @@ class Objects:
         commit.author_time = commit.commit_time = draft.time
         commit.author_timezone = commit.commit_timezone = 0
         commit.message = draft.message.encode()
-        commit.tree, objects = _tree_of(draft.files, same)
-        return commit, objects
+        commit.tree = tree
+        if signer is not None:
+            commit.gpgsig = sign_commit(commit.as_raw_string(), signer.key)
+        with self._lock:
+            self._add([*objects, commit])
+        return CommitId(commit.id.decode("ascii"))
+
+    def _compose(self, draft: Draft) -> tuple[ObjectID, list[ShaFile]]:
+        same = {}
+        for parent in draft.parents:
+            entries = self.entries(parent)
+            for path, text in self.files(parent).items():
+                if draft.files.get(path) == text:
+                    same[path] = entries[path].blob
+        return _tree_of(draft.files, same)
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
         new = [one for one in objects if one.id not in self._store]

@@ -42,6 +42,7 @@ from configrepo.revision import (
 )
 from configrepo.sshsig import Signer
 from configrepo.store.intake import brought_by
+from configrepo.store.notes import note_in, with_note
 from configrepo.store.objects import Draft, Entry, Objects
 from configrepo.store.transfer import Pushed, Stream, fetch, push
 
@@ -253,6 +254,10 @@ class Store:
         """How many commits `commit` has that `of` has not."""
         return 0 if commit == of else self._ahead(commit, of)
 
+    def missing(self, commit: CommitId, of: CommitId) -> tuple[CommitId, ...]:
+        """The commits that `commit` has and `of` has not, newest first."""
+        return tuple(git.rev_list(self.path, [commit], not_from=[of]))
+
     def merge_base(self, a: CommitId, b: CommitId) -> CommitId | None:
         """The best common ancestor of two commits."""
         return git.merge_base(self.path, a, b)
@@ -286,18 +291,48 @@ class Store:
             DiskFull: there is no space; what was written is not visible.
             StoreError: this store only reads.
         """
+        draft = self._draft(parents, files, author, compose_message(message, trailers))
+        return self.objects.write(draft, self.signer)
+
+    def _draft(
+        self, parents: Sequence[CommitId], files: Files, author: Person, message: str
+    ) -> Draft:
         if self.signer is None:
             raise StoreError("this store was opened for reading: nobody signs here")
         newest = max((int(self.revision(one).time.timestamp()) for one in parents), default=-1)
-        draft = Draft(
+        return Draft(
             parents=tuple(parents),
             files=files,
             author=author,
             committer=self.signer.committer,
             time=max(int(self._now()), newest + 1),
-            message=compose_message(message, trailers),
+            message=message,
         )
-        return self.objects.write(draft, self.signer)
+
+    def note(self, ref: str, about: CommitId) -> str | None:
+        """The note of a commit in a line of notes; None without one."""
+        notes = self.ref(ref)
+        return None if notes is None else note_in(self.objects, notes, about)
+
+    def write_note(
+        self, ref: str, about: CommitId, text: str, trailers: Mapping[str, str]
+    ) -> CommitId:
+        """Replace the note of a commit in a line of notes, durably.
+
+        Raises:
+            RefMoved: somebody else wrote a note at the same moment; nothing was moved.
+            DiskFull: there is no space; nothing was moved.
+        """
+        if self.signer is None:
+            raise StoreError("this store was opened for reading: nobody signs here")
+        old = self.ref(ref)
+        message = compose_message(f"Note on {about[:12]}", trailers)
+        parents = () if old is None else (old,)
+        draft = self._draft(parents, {}, self.signer.committer, message)
+        tree, objects = with_note(self.objects, old, about, text)
+        new = self.objects.write_tree(draft, tree, objects, self.signer)
+        self.move((RefUpdate(ref, old, new),), "note")
+        return new
 
     def _write_factory_root(self) -> None:
         draft = Draft(

@@ -1,0 +1,119 @@
+"""Fetches lines of another server and moves them here, under the rules of a push.
+
+It is used where the writer of a line cannot or need not push: the primary collects what
+the others ran, and a server that the primary cannot reach fetches what it lacks. What is
+fetched waits in a directory of its own until it is judged as if the other server had
+pushed it (`scheduler.receiving`); a line only grows, and a refusal is told in a sentence.
+
+Core: the network is behind a callable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Final, Protocol
+
+from configrepo.admission import Admitted, Denied
+from configrepo.errors import NotFound
+from configrepo.model import ServerId
+from configrepo.revision import CommitId, RefUpdate
+from configrepo.store import Store
+from scheduler.errors import RemoteRefused
+from scheduler.push_plan import RUNS, relayed
+from scheduler.ssh import SshTarget
+
+_NONE: Final = "0" * 40
+
+
+class Fetch(Protocol):
+    """Brings commits of another server here; no ref moves."""
+
+    def __call__(
+        self,
+        target: SshTarget,
+        wanted: Sequence[str],
+        judge: Callable[[Store, Mapping[str, CommitId]], str | None],
+    ) -> dict[str, CommitId]:
+        """Where that server has the wanted refs."""
+        ...
+
+
+class Judge(Protocol):
+    """Decides whether refs may move, as if a server had pushed them."""
+
+    def __call__(self, view: Store, peer: ServerId, lines: Sequence[str]) -> Admitted | Denied:
+        """`lines` are `<old> <new> <ref>` each."""
+        ...
+
+
+class Puller:
+    """Pulls for one server."""
+
+    def __init__(
+        self,
+        store: Store,
+        fetch: Fetch,
+        judge: Judge,
+        writers: Callable[[], Container[ServerId]],
+        on_pulled: Callable[[ServerId, tuple[str, ...]], None],
+    ) -> None:
+        """Nothing is fetched yet.
+
+        Args:
+            store: the repository of this server.
+            fetch: goes to the other server.
+            judge: decides.
+            writers: the other members: only their lines are taken.
+            on_pulled: told who gave which refs, after they are on the disk.
+        """
+        self._store = store
+        self._fetch = fetch
+        self._judge = judge
+        self._writers = writers
+        self._on_pulled = on_pulled
+
+    def pull(self, target: SshTarget, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Fetch refs and move those that grew (what runs: that differ); returns their names.
+
+        Raises:
+            SchedulerError: the server cannot be reached, is not the right one, or what it
+                gives is not let in.
+            StoreError: what came cannot be kept here.
+        """
+        moves: list[RefUpdate] = []
+
+        def judge(view: Store, found: Mapping[str, CommitId]) -> str | None:
+            moves[:] = self._moves(view, found)
+            if not moves:
+                return None
+            lines = [f"{move.old or _NONE} {move.new} {move.ref}" for move in moves]
+            decision = self._judge(view, target.id, lines)
+            return decision.sentence if isinstance(decision, Denied) else None
+
+        found = self._fetch(target, wanted, judge)
+        if not moves:
+            # All commits were here already, so nothing came that had to be judged.
+            refusal = judge(self._store, found)
+            if refusal is not None:
+                raise RemoteRefused(f"what server {target.id} has is not let in: {refusal}")
+        if not moves:
+            return ()
+        self._store.move(moves, f"fetched from server {target.id}")
+        pulled = tuple(move.ref for move in moves)
+        self._on_pulled(target.id, pulled)
+        return pulled
+
+    def _moves(self, view: Store, found: Mapping[str, CommitId]) -> list[RefUpdate]:
+        moves = []
+        for ref, new in sorted(relayed(found, self._writers()).items()):
+            old = self._store.ref(ref)
+            if old != new and (old is None or ref.startswith(RUNS[0]) or _grows(view, old, new)):
+                moves.append(RefUpdate(ref, old, new))
+        return moves
+
+
+def _grows(view: Store, old: CommitId, new: CommitId) -> bool:
+    try:
+        return view.is_ancestor(old, new)
+    except NotFound:
+        return False

@@ -1,0 +1,234 @@
+"""Puts together what surrounds the replicator: waiting for others, collecting, fetching, upkeep.
+
+Core: gives each part what it needs of the running server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final, Protocol
+
+from configrepo import durable
+from configrepo.model import ServerId
+from configrepo.store import Store
+from scheduler.acknowledging import Acknowledging, Level
+from scheduler.apply_notes import ApplyNotes
+from scheduler.applying import Applier
+from scheduler.audit import AuditLog
+from scheduler.changes import CLUSTER, Changes
+from scheduler.clock import Clock, Job
+from scheduler.collecting import Collector
+from scheduler.control_view import ControlRole, ControlView
+from scheduler.disk_space import DiskSpace
+from scheduler.gathering import Gathering
+from scheduler.observing import Observer
+from scheduler.overview import overview_of
+from scheduler.pull_fallback import PullFallback
+from scheduler.pull_plan import PullFacts
+from scheduler.pulling import Puller
+from scheduler.push_plan import ErrorClass, own_runs
+from scheduler.reactions import Reactions, target_of
+from scheduler.receiving import Receiver
+from scheduler.replication import Replicator
+from scheduler.replication_desk import DeskSeams, ReplicationRoom
+from scheduler.replication_seam import RepositoryView
+from scheduler.reporting import Reporting
+from scheduler.roster import Roster
+from scheduler.settings_table import Settings
+from scheduler.ssh import SshTarget
+from scheduler.state_dir import StateDir
+from scheduler.upkeep import Upkeep
+from scheduler.whereabouts import Whereabout
+
+UPKEEP_EVERY_S: Final = 600.0
+_NETWORK: Final = (ErrorClass.NETWORK, ErrorClass.AUTH)
+
+
+class Server(Protocol):
+    """The parts of a running server that are needed (`scheduler.assembly.Assembly` has them)."""
+
+    me: ServerId
+    settings: Settings
+    stack: ExitStack
+    state: StateDir
+    store: Store
+    roster: Roster
+    changes: Changes
+    observer: Observer
+    gathering: Gathering
+    reporting: Reporting
+    applier: Applier
+    replicator: Replicator
+    reactions: Reactions
+    receiver: Receiver
+    audit: AuditLog
+    clock: Clock
+
+
+class ReplicationParts:
+    """What surrounds the replicator of one server.
+
+    Args:
+        server: made so far as far as is needed when this is made; the rest is asked later.
+        control: the view of the control room.
+    """
+
+    def __init__(self, server: Server, control: Callable[[], ControlView]) -> None:
+        self._server = server
+        self._control = control
+        settings = server.settings.replication
+        self.disk = DiskSpace(server.state.path)
+        self.upkeep = Upkeep(server.store.path, lambda: datetime.now(UTC))
+        self.notes = ApplyNotes(server.me, server.store, lambda: datetime.now(UTC))
+        self.acknowledge = Acknowledging(
+            Level(settings.ack),
+            float(settings.ack_timeout_s),
+            self._others,
+            self._reachable,
+            server.replicator.wait_until_on,
+        )
+        self.whereabouts = Whereabout(
+            server.me,
+            server.store,
+            server.changes.head,
+            lambda: [member.id for member in server.roster.active()],
+            self._heads,
+        )
+        self.puller = Puller(
+            server.store,
+            server.replicator.fetch_from,
+            lambda view, peer, lines: server.receiver.judge(view, peer, lines),
+            self._others,
+            lambda peer, refs: server.reactions.received(peer, refs),
+        )
+        self.collector = Collector(
+            server.store.ref,
+            lambda: self._targets() if self._leads() else [],
+            self._told,
+            self.puller.pull,
+        )
+        server.stack.callback(self.collector.close)
+        self.fallback = PullFallback(self._pull_facts, self._primary, self.puller.pull)
+        self.room = ReplicationRoom(
+            server.me,
+            settings.ack,
+            server.replicator,
+            DeskSeams(
+                overview=lambda: overview_of(server.gathering.facts()),
+                control=control,
+                head=server.changes.head,
+                running=lambda: server.gathering.running_on(),
+                lacks_since=self.whereabouts.lacks_since,
+                repository=self._repository,
+                fetching=self.fallback.state,
+                send=lambda: server.clock.wake("replicate"),
+                fetch=self._fetch_now,
+                note=server.audit.write,
+                now=lambda: datetime.now(UTC),
+                monotonic=monotonic,
+            ),
+        )
+
+    def schedule(self, clock: Clock) -> None:
+        """Make the jobs."""
+        clock.every(2.0, self.collector.run, "collect", "collect")
+        clock.every(2.0, self.fallback.run, "fetch", "fetch")
+        clock.every(10.0, self.disk.look, "disk", "upkeep")
+        clock.every(UPKEEP_EVERY_S, self.upkeep.run, "upkeep", "upkeep")
+
+    def noting(self, apply: Job) -> Job:
+        """The job that applies, and writes down what it did."""
+
+        def run() -> str | None:
+            self.notes.begin()
+            sentence = apply()
+            self.notes.look(self._server.applier.running())
+            return sentence
+
+        return run
+
+    def own_refs(self) -> dict[str, str]:
+        """Where the refs of this server are that only it writes, for its report."""
+        found = {ref: self._server.store.ref(ref) for ref in own_runs(self._server.me)}
+        return {ref: commit for ref, commit in found.items() if commit is not None}
+
+    def unreached(self) -> tuple[ServerId, ...]:
+        """The servers that this primary cannot push to, for its report."""
+        if not self._leads():
+            return ()
+        states = self._server.replicator.states()
+        return tuple(
+            server
+            for server, state in states.items()
+            if not state.ok and state.error_class in _NETWORK
+        )
+
+    def _fetch_now(self) -> None:
+        self.fallback.ask()
+        self._server.clock.wake("fetch")
+
+    # --- facts ---------------------------------------------------------------------------
+
+    def _leads(self) -> bool:
+        return self._control().role is ControlRole.PRIMARY
+
+    def _others(self) -> tuple[ServerId, ...]:
+        me = self._server.me
+        return tuple(member.id for member in self._server.roster.active() if member.id != me)
+
+    def _reachable(self) -> tuple[ServerId, ...]:
+        alive = {peer.id for peer in self._control().peers if peer.state == "alive"}
+        return tuple(server for server in self._others() if server in alive)
+
+    def _targets(self) -> list[SshTarget]:
+        me = self._server.me
+        return [target_of(member) for member in self._server.roster.active() if member.id != me]
+
+    def _heads(self) -> dict[ServerId, list[str]]:
+        """The newest commits that each other server acknowledged or reported."""
+        heads: dict[ServerId, list[str]] = {}
+        for server, (report, _) in self._server.observer.reports().items():
+            if report.head is not None:
+                heads.setdefault(server, []).append(report.head)
+        for server, state in self._server.replicator.states().items():
+            if state.head is not None:
+                heads.setdefault(server, []).append(state.head)
+        return heads
+
+    def _told(self) -> Mapping[ServerId, Mapping[str, str]]:
+        return {
+            server: report.refs for server, (report, _) in self._server.observer.reports().items()
+        }
+
+    def _primary(self) -> SshTarget | None:
+        following = self._control().following
+        return next((one for one in self._targets() if one.id == following), None)
+
+    def _pull_facts(self) -> PullFacts:
+        view = self._control()
+        following = view.following if view.following != self._server.me else None
+        peer = None if following is None else view.peer(following)
+        report = self._server.observer.reports().get(following) if following is not None else None
+        return PullFacts(
+            primary=following,
+            head=None if peer is None else peer.head,
+            have=self._server.store.ref(CLUSTER),
+            unreached=report is not None and self._server.me in report[0].unreached,
+        )
+
+    def _repository(self) -> RepositoryView | None:
+        kept = self.upkeep.kept()
+        if kept is None:
+            return None
+        state = self._server.state.path
+        return RepositoryView(
+            kept.size,
+            kept.loose,
+            kept.packs,
+            kept.packed,
+            durable.free_share(state),
+            (state / "reserve").exists(),
+        )

@@ -1,0 +1,63 @@
+"""Keeps the repository small and free of what killed processes left, while everything runs.
+
+Loose objects and small packs are put together when there are many of them; nothing is ever
+dropped. Leftovers are removed only while no git process works on the repository, and only
+old ones: nobody's lock or half-received push is taken away.
+
+Core: works on a repository.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from configrepo import durable, git
+
+MOST_LOOSE: Final = 2_000
+MOST_PACKS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How the repository is kept; `packed` is when it was last packed."""
+
+    loose: int
+    packs: int
+    size: int
+    packed: datetime | None = None
+    removed: tuple[str, ...] = ()
+
+
+class Upkeep:
+    """The upkeep of one repository."""
+
+    def __init__(self, repository: Path, now: Callable[[], datetime]) -> None:
+        self._repository = repository
+        self._now = now
+        self._lock = threading.Lock()
+        self._kept: Kept | None = None
+
+    def kept(self) -> Kept | None:
+        """What the last look found; None before the first."""
+        return self._kept
+
+    def run(self) -> str:
+        """Recover, count, and pack if there is much to pack; returns one sentence."""
+        with self._lock:
+            removed: tuple[str, ...] = ()
+            if not git.is_running(self._repository):
+                removed = durable.recover(self._repository)
+            found = git.count_objects(self._repository)
+            packed = self._kept.packed if self._kept else None
+            if found.loose > MOST_LOOSE or found.packs > MOST_PACKS:
+                git.pack(self._repository)
+                durable.barrier(self._repository)
+                packed = self._now()
+                found = git.count_objects(self._repository)
+            self._kept = Kept(found.loose, found.packs, found.size, packed, removed)
+        return f"{found.loose} loose objects, {found.packs} packs, {found.size} bytes"
