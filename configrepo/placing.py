@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from configrepo.errors import UnreadableConfig
 from configrepo.grammar import Many
-from configrepo.layout import file_text, holds_many, parse_block_file
+from configrepo.layout import file_text, holds_many, parse_block_file, read_comments
 from configrepo.merge import block_key, opener_key
-from configrepo.model import Block, Problem, Severity
+from configrepo.model import Block, Files, Problem, Severity
 from configrepo.writer import block_text
 
 
@@ -24,6 +24,26 @@ class Place:
 
     path: str
     key: str | None
+
+
+def value_at(files: Files, path: str, key: str | None) -> str | None:
+    """The value at a place, in lines as a report has them; None if there is none."""
+    text = files.get(path)
+    if text is None:
+        return None
+    if path.endswith("/comments.conf"):
+        return text.rstrip("\n")
+    blocks = parse_block_file(path, text)
+    if key is None or holds_many(path):
+        found = (block for block in blocks if block_key(path, block) == key)
+        return next(("\n".join(block.content) for block in found), None)
+    for block in blocks:
+        for child in block.children:
+            if child.key == key:
+                return child.text
+        if opener_key(block) == key:
+            return block.text
+    return None
 
 
 def put_value(files: dict[str, str], path: str, key: str | None, value: str | None) -> None:
@@ -39,7 +59,12 @@ def put_value(files: dict[str, str], path: str, key: str | None, value: str | No
         UnreadableConfig: if the value cannot be read there; lines count within it.
     """
     place = Place(path, key)
+    if path.endswith("/comments.conf"):
+        _put_comments(files, path, value)
+        return
     text = files.get(place.path)
+    if text is None and key is not None and not holds_many(path) and value is not None:
+        raise _refused(place, "found no block there; make the block anew, or keep what is there")
     blocks = list(() if text is None else parse_block_file(place.path, text))
     if place.key is None or holds_many(place.path):
         blocks = _with_block(blocks, place, value)
@@ -49,6 +74,14 @@ def put_value(files: dict[str, str], path: str, key: str | None, value: str | No
         files[place.path] = file_text(blocks)
     else:
         files.pop(place.path, None)
+
+
+def _put_comments(files: dict[str, str], path: str, value: str | None) -> None:
+    if value is None:
+        files.pop(path, None)
+        return
+    read_comments(path, value)
+    files[path] = value + "\n"
 
 
 def _with_block(blocks: list[Block], place: Place, value: str | None) -> list[Block]:

@@ -300,6 +300,23 @@ class Changes:
             except DiskFull as error:
                 return Refused(f"Nothing was saved: {error}. Free some space and try again.")
 
+    def forward(self, head: CommitId, target: CommitId) -> bool:
+        """Move `cluster` from `head` to a commit that grew from it; False if not now.
+
+        Raises:
+            DiskFull: nothing was changed.
+        """
+        with self._one_at_a_time:
+            standing = self._standing()
+            if self._held or standing.refusal or standing.term is None:
+                return False
+            try:
+                self._store.move((RefUpdate(CLUSTER, head, target),), "fast-forward")
+            except RefMoved:
+                return False
+            self._on_commit(target)
+            return True
+
     def write_healed(
         self,
         head: CommitId,

@@ -1,7 +1,7 @@
 import pytest
 
 from configrepo.errors import UnreadableConfig
-from configrepo.placing import put_value
+from configrepo.placing import put_value, value_at
 
 PATH = "common/policy/rate/p.conf"
 TEXT = "! why\npolicy rate p\n uplink rate 1\n ! on\n acm on\n"
@@ -69,3 +69,42 @@ def test_a_value_that_does_not_fit_is_refused_at_its_line(
         put(PATH, TEXT, key, value)
     assert caught.value.problems[0].line == line
     assert caught.value.problems[0].path == PATH
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "key", "value"),
+    [
+        (PATH, TEXT, None, "policy rate p\nuplink rate 1\nacm on"),
+        (PATH, TEXT, "acm", "acm on"),
+        (PATH, TEXT, "block", None),
+        (PATH, None, "acm", None),
+        (WIRES, "wire 1 access a internet b\n", "wire 1", "wire 1 access a internet b"),
+        (WIRES, "wire 1 access a internet b\n", "wire 2", None),
+        ("servers/0/interface/management.conf", "interface management a\n",
+         "interface management", "interface management a"),
+        ("servers/0/comments.conf", "comments\n header x\n", None, "comments\n header x"),
+    ],
+)  # fmt: skip
+def test_the_value_at_a_place_is_told_as_a_report_has_it(
+    path: str, text: str | None, key: str | None, value: str | None
+) -> None:
+    files = {} if text is None else {path: text}
+    assert value_at(files, path, key) == value
+    if value is not None:
+        put_value(files, path, key, value)
+        assert value_at(files, path, key) == value
+
+
+def test_a_key_of_a_block_that_is_gone_is_refused_and_not_dropped() -> None:
+    with pytest.raises(UnreadableConfig, match="found no block there"):
+        put(PATH, None, "acm", "acm on")
+    assert put(PATH, None, "acm", None) is None
+
+
+def test_the_comments_of_a_saved_file_are_put_as_a_whole() -> None:
+    path = "servers/0/comments.conf"
+    text = "comments\n header x\n"
+    assert put(path, None, None, "comments\n header x") == text
+    assert put(path, text, None, None) is None
+    with pytest.raises(UnreadableConfig):
+        put(path, text, None, "policy rate p")
