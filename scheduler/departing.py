@@ -11,6 +11,8 @@ the joining lane, which asks for no certificate.) Rules:
    common one, becomes the newest commit of its own line, sealed with a new key of its own.
    The line carries no commits of others: another cluster could not judge who signed them.
 3. The history of the cluster is kept under `refs/former/`.
+4. A server that got another id while it was away is told so too: it fetches the commit that
+   says it, and follows that.
 
 Every step is safe to repeat, so a crash in between does no harm.
 
@@ -71,10 +73,11 @@ def goes_alone(answers: Mapping[ServerId, str], view: ControlView) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What must happen elsewhere once a server is alone again."""
+    """What must happen elsewhere: once a server is alone again, or was renamed."""
 
     forget_cluster: Callable[[], None]
     tell: Callable[[], None]
+    fetch: Callable[[ServerId, str], None]
 
 
 class Departing:
@@ -115,7 +118,8 @@ class Departing:
             return {"state": "unknown"}
         state = standing_of(self._members(), ServerId(server), certificate)
         record = next((m for m in self._members() if m.id == server), None)
-        return {"state": state, "since": record.removed if record else ""}
+        since = record.removed if record else ""
+        return {"state": state, "since": since, "head": self._store.ref(CLUSTER)}
 
     def look(self) -> str:
         """Ask, if nobody answers, and go on alone if that is how it is; a job."""
@@ -127,26 +131,33 @@ class Departing:
             return "this server is in no cluster with others"
         if any(peer.state in ("alive", "suspect") for peer in view.peers):
             return "other servers answer"
-        answers, since = self._answers(others, own)
+        answers, detail = self._answers(others, own)
+        for server, said in answers.items():
+            if said == "renamed":
+                self._left.fetch(server, detail)
+                return f"BQN {server} says that this server has another id"
         if not goes_alone(answers, view):
             return "nobody says that this server was removed"
         who = ", ".join(f"BQN {server}" for server, said in answers.items() if said in _OUT)
-        self.leave(f"This server was removed from the cluster{since}, says {who}.")
+        self.leave(f"This server was removed from the cluster at {detail}, says {who}.")
         return self._sentence
 
     def _answers(self, others: Sequence[Member], own: Member) -> tuple[dict[ServerId, str], str]:
+        """What each says, and since when (removed) or in which commit (renamed)."""
         body = {"server": self._me, "fingerprint": fingerprint(own.certificate)}
         answers: dict[ServerId, str] = {}
-        since = ""
+        detail = ""
         for member in others:
             try:
                 answer = self._ask(member, body)
             except SchedulerError:
                 continue
             answers[member.id] = str(answer.get("state"))
-            if answers[member.id] in _OUT and answer.get("since"):
-                since = f" at {answer['since']}"
-        return answers, since
+            if answers[member.id] in _OUT:
+                detail = str(answer.get("since"))
+            elif answers[member.id] == "renamed":
+                detail = str(answer.get("head"))
+        return answers, detail
 
     def leave(self, why: str) -> None:
         """Go on alone with what runs here (rules 2 and 3)."""

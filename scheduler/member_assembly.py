@@ -72,7 +72,11 @@ class MemberParts:
             self._running,
             lambda: given.control.view,
             _ask,
-            Left(self._forget_cluster, lambda: given.later()[1].cluster_moved()),
+            Left(
+                self._forget_cluster,
+                tell=lambda: given.later()[1].cluster_moved(),
+                fetch=lambda source, head: given.later()[1].catch_up(source, head),
+            ),
         )
         self.ops = MemberOps(
             given.me,

@@ -123,9 +123,11 @@ class Renaming:
 
     def follow(self, members: tuple[Member, ...], certificate: str) -> bool:
         """Adopt the id that the cluster gave to this server; whether it gave one."""
-        for member in members:
-            if member.state == "active" and member.certificate == certificate:
-                if member.id != self._me:
-                    self.adopt(member.id)
-                return member.id != self._me
+        own = [member for member in members if member.certificate == certificate]
+        if not any(member.id == self._me and member.state == "removed" for member in own):
+            return False
+        for member in own:
+            if member.state == "active":
+                self.adopt(member.id)
+                return True
         return False
