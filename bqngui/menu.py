@@ -36,6 +36,7 @@ class Group:
 
 MENU: tuple[Entry | Group, ...] = (
     Entry("Dashboard", "dashboard.show", "bi-speedometer2"),
+    Group("Statistics", "bi-graph-up", (Entry("Elections", "elections.show", "bi-flag"),)),
     Group("Configuration", "bi-gear", (Entry("Text", "configuration.show", "bi-file-text"),)),
     Entry("History", "history.show", "bi-clock-history"),
     Group(
@@ -43,6 +44,7 @@ MENU: tuple[Entry | Group, ...] = (
         "bi-hdd-network",
         (
             Entry("Cluster", "cluster.show", "bi-diagram-3"),
+            Entry("Connectivity", "doctor.show", "bi-activity"),
             Entry("Unify", "unify.show", "bi-union"),
             Entry("Backup", "backup.show", "bi-save"),
             Entry("Users and tokens", "users.show", "bi-people"),

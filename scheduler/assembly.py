@@ -61,9 +61,10 @@ from scheduler.submission import Call, Submission
 from scheduler.unifying import Unifying
 from scheduler.vault import Vault
 from scheduler.views import Overview, Reach
+from scheduler.watching import Watching
 
 RESTART_AFTER_S = 1.0
-JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1, "members": 1}
+JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1, "elections": 1, "members": 1}
 
 
 class Assembly:
@@ -283,6 +284,8 @@ class Assembly:
             self.control_port,
         )
         self.members = self._member_parts(call)
+        self.watching = Watching(self, call)
+        self.stack.callback(self.watching.close)
         self.desk = ServerDesk(
             self._overview,
             Editing(
@@ -308,6 +311,8 @@ class Assembly:
             self.state.repository,
             Auditing(self.submission, self._newest, self._clone_ways, self.audit.write),
             self.members.ops,
+            self.watching.doctor,
+            self.watching.elections,
         )
 
     def _member_parts(self, call: Call) -> MemberParts:
@@ -427,6 +432,7 @@ class Assembly:
         self.clock.every(1.0, self.replicator.run, "replicate", "push")
         self.clock.every(2.0, self.observer.observe, "observe", "observe")
         self.clock.every(2.0, self._sample, "sample", "sample")
+        self.clock.every(1.0, self.watching.run, "elections", "elections")
         self.clock.every(5.0, self._fetch_joiner, "fetch the joiner", "push")
         self.doors.set()
         self.control.start()
@@ -441,11 +447,14 @@ class Assembly:
             routes={
                 "/report": self.reporting.answer,
                 "/commit": self.submission.receive,
+                "/probe": self.reporting.probe,
+                **self.watching.routes,
                 **self.members.routes,
             },
             join_routes={
                 **self.members.join_routes,
                 "/probe": self.reporting.probe,
+                **self.watching.join_routes,
                 "/join/knock": lambda _address, body: self.inviting.knock(
                     self.membership.own_record(), body
                 ),
@@ -454,9 +463,14 @@ class Assembly:
         )
         self.stack.callback(rpc.stop)
         self.control.on_connection = rpc.accept
-        self.control.on_view = self.reactions.view_changed
+        self.control.on_view = self._viewed
         self.control.on_handover = self.reactions.hand_over
         self.control.on_catch_up = self.reactions.catch_up
+
+    def _viewed(self, view: ControlView) -> None:
+        self.reactions.view_changed(view)
+        if self.watching.viewed(view):
+            self.clock.wake("elections")
 
     def _apply(self) -> str:
         self.applier.apply(self.changes.head())

@@ -125,8 +125,11 @@ def said(cause: str) -> str:
     return _SAID.get(cause, cause)
 
 
-def advice(cause: str, address: str, port: int, what: str = "control port") -> str:
-    """What to do about a cause, with the rule to add where a rule helps."""
-    rule = f"nft add rule inet filter input tcp dport {port} accept"
+def advice(cause: str, address: str, port: int, what: str = "control port", rule: str = "") -> str:
+    """What to do about a cause, with the rule to add where a rule helps.
+
+    `rule` is said instead of a line for nftables, where ready lines are shown beside it.
+    """
+    rule = rule or f"nft add rule inet filter input tcp dport {port} accept"
     template = _ADVICE.get(cause, _ADVICE[NO_ANSWER])
     return template.format(address=address, port=port, what=what, rule=rule)

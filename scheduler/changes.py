@@ -10,6 +10,8 @@ Rules:
    may settle an open disagreement about what an operator may change.
 5. The same request id is committed once.
 6. Nothing is acknowledged before it is durable (`Store.move` ends with the barrier).
+7. The first commit of a term, whatever it is, names the term before it and why this server
+   leads; if nobody commits, `begin_term` writes one that changes no file.
 
 It does not know who sent the change, nor how commits reach other servers.
 
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configrepo.checks import check_files
 from configrepo.conflicts import is_conflicts_path, needs_administrator
@@ -48,6 +50,7 @@ from scheduler.wire import ChangeRequest
 
 CLUSTER = "refs/heads/cluster"
 TRIES = 3
+MOST_CAUSE = 300
 LISTS = {"wire.conf": "wires", "route.conf": "routes", "undefined.conf": "undefined blocks"}
 
 
@@ -66,11 +69,13 @@ class Standing:
     """What this server may write now: `line` is the ref that holds the configuration.
 
     `term` is None for a server alone. `refusal` says why nothing may be written here.
+    `cause` is why this server leads the term, for the commit that begins it.
     """
 
     line: str
     term: int | None
     refusal: str | None = None
+    cause: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +344,12 @@ class Changes:
             standing = self._standing()
             if self._held or standing.refusal or standing.term is None or self.head() != head:
                 return None
-            said = {"Server": str(self._me), **trailers, "Term": f"{standing.term}-{self._me}"}
+            said = {
+                "Server": str(self._me),
+                **trailers,
+                "Term": f"{standing.term}-{self._me}",
+                **self._beginning(standing, head),
+            }
             commit = self._store.write_commit(parents, files, author, message, said)
             term = term_ref(standing.term, self._me)
             updates = (
@@ -353,6 +363,59 @@ class Changes:
             self._on_commit(commit)
             return commit
 
+    def begin_term(self) -> CommitId | None:
+        """Write the first commit of the term that this server leads; it changes no file.
+
+        Returns:
+            The commit; None if the term has one already, or nothing may be written now.
+
+        Raises:
+            DiskFull: nothing was changed.
+        """
+        with self._one_at_a_time:
+            standing = self._standing()
+            head = self._store.ref(CLUSTER)
+            if self._held or standing.refusal or standing.term is None or head is None:
+                return None
+            beginning = self._beginning(standing, head)
+            if not beginning:
+                return None
+            term = term_ref(standing.term, self._me)
+            message = (
+                f"Begin term {standing.term}: BQN {self._me} leads because {beginning['Cause']}"
+            )
+            trailers = {
+                "Server": str(self._me),
+                "Term": f"{standing.term}-{self._me}",
+                **beginning,
+            }
+            author = Author(f"BQN {self._me}", f"server@bqn-{self._me}.invalid")
+            files = self._store.files(head)
+            commit = self._store.write_commit((head,), files, author, message, trailers)
+            try:
+                self._store.move(
+                    (RefUpdate(term, None, commit), RefUpdate(CLUSTER, head, commit)),
+                    f"begin term {standing.term}",
+                )
+            except RefMoved:
+                return None
+            self._on_commit(commit)
+            return commit
+
+    def _beginning(self, standing: Standing, head: CommitId) -> dict[str, str]:
+        """What the first commit of a term says beyond others; nothing if there is one."""
+        assert standing.term is not None, "a server alone has no term"
+        if self._store.ref(term_ref(standing.term, self._me)) is not None:
+            return {}
+        before = self._store.revision(head).trailers.get("Term", "")
+        epoch, _, server = before.partition("-")
+        known = epoch.isdecimal() and server.isdecimal()
+        cause = " ".join(standing.cause.split())[:MOST_CAUSE].rstrip(" .")
+        return {
+            "Predecessor": term_ref(int(epoch), ServerId(int(server))) if known else "none",
+            "Cause": cause or "the election chose it",
+        }
+
     def _write(
         self,
         standing: Standing,
@@ -364,6 +427,7 @@ class Changes:
         trailers = {"Server": str(self._me), "Request-Id": request.request_id, **request.trailers}
         if standing.term is not None:
             trailers["Term"] = f"{standing.term}-{self._me}"
+            trailers |= self._beginning(standing, parents[0])
         commit = self._store.write_commit(
             parents, files, _author(person, self._me), request.message, trailers
         )

@@ -14,7 +14,9 @@ from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.audit import AuditLog
 from scheduler.auditing_seam import AuditingDesk
+from scheduler.doctor_seam import DoctorRoom
 from scheduler.editing import Editing
+from scheduler.elections_seam import ElectionsRoom
 from scheduler.membership import Membership
 from scheduler.operations_seam import Operations
 from scheduler.people import People
@@ -57,6 +59,8 @@ class ServerDesk:
         repository: Path,
         auditing: AuditingDesk,
         operations: Operations,
+        doctor: DoctorRoom,
+        elections: ElectionsRoom,
     ) -> None:
         self._overview = overview
         self._editing = editing
@@ -67,6 +71,18 @@ class ServerDesk:
         self._repository = repository
         self._auditing = auditing
         self._operations = operations
+        self._doctor = doctor
+        self._elections = elections
+
+    @property
+    def doctor(self) -> DoctorRoom:
+        """See `Desk`."""
+        return self._doctor
+
+    @property
+    def elections(self) -> ElectionsRoom:
+        """See `Desk`."""
+        return self._elections
 
     @property
     def operations(self) -> Operations:

@@ -16,6 +16,8 @@ from typing import Protocol
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.auditing_seam import AuditingDesk
+from scheduler.doctor_seam import DoctorRoom
+from scheduler.elections_seam import ElectionsRoom
 from scheduler.operations_seam import Operations
 from scheduler.views import (
     Account,
@@ -51,6 +53,16 @@ class Desk(Protocol):
     @property
     def operations(self) -> Operations:
         """Removing, renaming and moving servers, who leads, and the pause of automation."""
+        ...
+
+    @property
+    def doctor(self) -> DoctorRoom:
+        """Whether every server reaches every other one."""
+        ...
+
+    @property
+    def elections(self) -> ElectionsRoom:
+        """Who led when and why, and what if a server dies."""
         ...
 
     # configuration and candidate

@@ -158,7 +158,7 @@ def _advice(cause: str, member: Member, port: int, what: str) -> str:
             f"remove it from the cluster and add it again; if not, TCP {port} leads to another "
             f"machine"
         )
-    return causes.advice(cause, member.address, port, what)
+    return causes.advice(cause, member.address, port, what, "the rule below")
 
 
 def _asking_lines(facts: Facts, ids: tuple[ServerId, ...]) -> Iterable[Line]:

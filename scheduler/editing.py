@@ -290,6 +290,7 @@ def _view(revision: Revision, running: Mapping[ServerId, str]) -> RevisionView:
         term=revision.trailers.get("Term", ""),
         server=revision.trailers.get("Server", ""),
         running_on=tuple(server for server, commit in running.items() if commit == revision.id),
+        begins_term="Predecessor" in revision.trailers,
     )
 
 

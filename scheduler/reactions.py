@@ -192,4 +192,4 @@ class Reactions:
             if parts.monotonic() > until or parts.wait(0.02):
                 self.tell_control()
                 return Standing(CLUSTER, None, "This server could not start to lead; try again.")
-        return Standing(CLUSTER, parts.control.view.epoch)
+        return Standing(CLUSTER, parts.control.view.epoch, cause="the cluster is founded")

@@ -20,6 +20,7 @@ from configrepo.store import CommitId, Store
 from scheduler.accounts import find_user, path_of_user, read_user
 from scheduler.changes import CLUSTER, Changes, Standing, line_of
 from scheduler.control_view import ControlView
+from scheduler.election_events import cause_to_lead
 from scheduler.errors import RemoteRefused, Unreachable, WrongIdentity
 from scheduler.views import CommitOutcome, Committed, Person, Refused, Role
 from scheduler.wire import (
@@ -53,7 +54,7 @@ def standing_of(
     if last_member:
         return Standing(CLUSTER, None)
     if control.role == "primary":
-        return Standing(CLUSTER, control.epoch)
+        return Standing(CLUSTER, control.epoch, cause=cause_to_lead(control))
     if control.following is None:
         return Standing(
             CLUSTER, None, f"No primary can be reached, so nothing can be saved: {control.sentence}"

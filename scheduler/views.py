@@ -255,6 +255,7 @@ class RevisionView:
     term: str
     server: str
     running_on: tuple[ServerId, ...] = ()
+    begins_term: bool = False
     saved: Whereabouts = Whereabouts()
 
 
