@@ -35,6 +35,7 @@ from scheduler.drafts import Drafts
 from scheduler.editing import Editing
 from scheduler.founding import keyring_path, signer_of
 from scheduler.gathering import Gathering
+from scheduler.heal_parts import heal_parts
 from scheduler.identity import Identity
 from scheduler.inviting import Inviting
 from scheduler.joincode import JoinCode, host_key_digest
@@ -64,7 +65,15 @@ from scheduler.views import Overview, Reach
 from scheduler.watching import Watching
 
 RESTART_AFTER_S = 1.0
-JOB_THREADS = {"apply": 1, "push": 2, "observe": 1, "sample": 1, "elections": 1, "members": 1}
+JOB_THREADS = {
+    "apply": 1,
+    "push": 2,
+    "observe": 1,
+    "sample": 1,
+    "heal": 1,
+    "elections": 1,
+    "members": 1,
+}
 
 
 class Assembly:
@@ -246,6 +255,19 @@ class Assembly:
             ),
         )
         self.stack.callback(self.replicator.close)
+        self.heal = heal_parts(
+            self.me,
+            self.state.path,
+            self.store,
+            self.changes,
+            self.roster,
+            self.submission,
+            self.replicator,
+            self.vault,
+            self.audit,
+            self._view,
+            self.settings.control.preset,
+        )
         self.gathering = Gathering(
             self.me,
             self.store,
@@ -258,7 +280,11 @@ class Assembly:
             own_report=self.reporting.report,
             own_record=lambda: self.membership.own_record(),
             push_errors=self._push_errors,
-            alarms=lambda: (*self.reactions.alarms(), *self.members.ops.alarms()),
+            alarms=lambda: (
+                *self.reactions.alarms(),
+                *self.heal.settling.alarms(),
+                *self.members.ops.alarms(),
+            ),
         )
         self.unifying = Unifying(
             self.me,
@@ -313,6 +339,7 @@ class Assembly:
             self.members.ops,
             self.watching.doctor,
             self.watching.elections,
+            self.heal.settling,
         )
 
     def _member_parts(self, call: Call) -> MemberParts:
@@ -412,6 +439,7 @@ class Assembly:
                 doors=self.doors,
                 control=self.control,
                 replicator=self.replicator,
+                healing=self.heal.healing,
                 wake=self.clock.wake,
                 wait=self.stopping.wait,
                 monotonic=time.monotonic,
@@ -430,6 +458,7 @@ class Assembly:
         self._answer_others()
         self.clock.every(1.0, self._apply, "apply", "apply")
         self.clock.every(1.0, self.replicator.run, "replicate", "push")
+        self.clock.every(2.0, self.reactions.heal, "heal", "heal")
         self.clock.every(2.0, self.observer.observe, "observe", "observe")
         self.clock.every(2.0, self._sample, "sample", "sample")
         self.clock.every(1.0, self.watching.run, "elections", "elections")

@@ -14,6 +14,7 @@ from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.audit import AuditLog
 from scheduler.auditing_seam import AuditingDesk
+from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
 from scheduler.editing import Editing
 from scheduler.elections_seam import ElectionsRoom
@@ -61,6 +62,7 @@ class ServerDesk:
         operations: Operations,
         doctor: DoctorRoom,
         elections: ElectionsRoom,
+        disagreements: DisagreementsDesk,
     ) -> None:
         self._overview = overview
         self._editing = editing
@@ -73,6 +75,12 @@ class ServerDesk:
         self._operations = operations
         self._doctor = doctor
         self._elections = elections
+        self._disagreements = disagreements
+
+    @property
+    def disagreements(self) -> DisagreementsDesk:
+        """See `Desk`."""
+        return self._disagreements
 
     @property
     def doctor(self) -> DoctorRoom:

@@ -16,6 +16,7 @@ from typing import Protocol
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.auditing_seam import AuditingDesk
+from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
 from scheduler.elections_seam import ElectionsRoom
 from scheduler.operations_seam import Operations
@@ -63,6 +64,11 @@ class Desk(Protocol):
     @property
     def elections(self) -> ElectionsRoom:
         """Who led when and why, and what if a server dies."""
+        ...
+
+    @property
+    def disagreements(self) -> DisagreementsDesk:
+        """What a merge after a cut left open, and lines that are held."""
         ...
 
     # configuration and candidate

@@ -18,6 +18,7 @@ from scheduler.changes import CLUSTER, Changes, Standing, line_of
 from scheduler.control_room import ControlRoom
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.doors import Doors
+from scheduler.healing import Healing
 from scheduler.inviting import Inviting
 from scheduler.joining import Joining
 from scheduler.replication import Replicator
@@ -53,6 +54,7 @@ class Parts:
     doors: Doors
     control: ControlRoom
     replicator: Replicator
+    healing: Healing
     wake: Callable[[str], None]
     wait: Callable[[float], bool]
     monotonic: Callable[[], float]
@@ -70,20 +72,29 @@ class Reactions:
 
     def alarms(self) -> tuple[str, ...]:
         """What people must look at."""
-        store = self._parts.store
-        own = store.ref(CLUSTER)
-        merged = [
-            server
-            for server, head in self._diverged.items()
-            if own is not None and store.has(head) and store.is_ancestor(head, own)
-        ]
-        for server in merged:
-            self._diverged.pop(server, None)
+        self._forget_joined()
+        told = {held.line.head for held in self._parts.healing.held()}
         return tuple(
             f"BQN {server} holds commits that this server does not have, and the other way "
             f"round. Nothing is overwritten: both histories are kept."
-            for server in sorted(self._diverged)
+            for server, head in sorted(self._diverged.items())
+            if head not in told
         )
+
+    def _forget_joined(self) -> tuple[ServerId, ...]:
+        """The servers whose commits are contained here by now."""
+        joined = tuple(s for s, head in self._diverged.items() if self._parts.healing.joined(head))
+        for server in joined:
+            self._diverged.pop(server, None)
+        return joined
+
+    def heal(self) -> str:
+        """Join the lines that grew apart; who was waited for is sent the result at once."""
+        sentence = self._parts.healing.run()
+        for server in self._forget_joined():
+            self._parts.replicator.wake(server)
+            self._parts.wake("replicate")
+        return sentence
 
     def received(self, _peer: ServerId, refs: tuple[str, ...]) -> None:
         """Another server pushed refs; they are on the disk."""
@@ -133,6 +144,7 @@ class Reactions:
             self._parts.replicator.wake(server)
         self._alive = alive
         self._parts.wake("replicate")
+        self._parts.wake("heal")
 
     def hand_over(self, requester: ServerId) -> None:
         """A lower id takes over: make no more commits, and say what it must have first."""
@@ -150,18 +162,22 @@ class Reactions:
             parts.replicator.fetch_from(target_of(member))
         own = parts.store.ref(CLUSTER)
         if own is not None and not parts.store.is_ancestor(target, own):
-            if not parts.store.is_ancestor(own, target):
+            if parts.store.is_ancestor(own, target):
+                parts.healing.seen(target)
+                update = RefUpdate(CLUSTER, own, target)
+                parts.store.move((update,), f"caught up from BQN {source}")
+                self.cluster_moved()
+            else:
+                # What grew apart is joined by the primary: here at once, or when this one leads.
                 self.ahead(source, {CLUSTER: target})
-                return
-            update = RefUpdate(CLUSTER, own, target)
-            parts.store.move((update,), f"caught up from BQN {source}")
-            self.cluster_moved()
         parts.control.caught_up(head)
 
     def ahead(self, server: ServerId, refs: Mapping[str, CommitId]) -> None:
         """A server has a newest commit that did not grow from this server's."""
         if CLUSTER in refs:
             self._diverged[server] = refs[CLUSTER]
+            self._parts.healing.seen(refs[CLUSTER])
+            self.heal()
 
     def fetch_line(self, member: Member) -> CommitId:
         """Get the line of a server that was let in."""

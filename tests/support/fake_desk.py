@@ -53,6 +53,7 @@ from scheduler.views import (
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
 from tests.support.fake_auditing import FakeAuditing
+from tests.support.fake_disagreements import FakeDisagreements
 from tests.support.fake_doctor import FakeDoctor, FakeElections
 from tests.support.fake_history import laid_over
 from tests.support.fake_operations import FakeOperations
@@ -74,6 +75,7 @@ class FakeDesk(FakeUsers):
         self.operations = FakeOperations(self)
         self.doctor = FakeDoctor(tuple(server.id for server in view.servers), view.me)
         self.elections = FakeElections()
+        self.disagreements = FakeDisagreements()
         self._repository = repository or Path("/nonexistent/config.git")
         self._candidates: dict[str, tuple[str, dict[str, str | None]]] = {}
 
