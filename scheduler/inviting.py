@@ -98,6 +98,10 @@ def _reach(stored: Mapping[str, Any]) -> Reach:
     return Reach(**words, port=int(stored["port"]), ok=stored["ok"] is True)
 
 
+def _in_a_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="check the way back", daemon=True).start()
+
+
 class Inviting:
     """The open invitation of this server, and the joiner that was let in."""
 
@@ -108,12 +112,14 @@ class Inviting:
         keep_keyring: Callable[[Keyring], None],
         check_back: Callable[[Member], tuple[Reach, ...]],
         clock: Callable[[], float],
+        in_background: Callable[[Callable[[], None]], None] = _in_a_thread,
     ) -> None:
         self._path = path
         self._keyring = keyring
         self._keep_keyring = keep_keyring
         self._check_back = check_back
         self._clock = clock
+        self._in_background = in_background
         self._guard = threading.Condition()
         self._open: _Open | None = None
         stored = read_json(path)
@@ -212,7 +218,7 @@ class Inviting:
             )
             accepted = invitation.stage == "accepted"
         if first:
-            self._check_the_way_back(record)
+            self._in_background(lambda: self._check_the_way_back(record))
         answer: dict[str, Any] = {"stage": "accepted" if accepted else "waiting"}
         if accepted:
             answer["record"] = asdict(own)
@@ -242,7 +248,7 @@ class Inviting:
         return {**answer, "proof": prove(invitation.code.secret, "enter-answer", answer)}
 
     def _check_the_way_back(self, record: Member) -> None:
-        # Outside the lock: a filtered port takes seconds, and the page must not wait for it.
+        # A filtered port takes seconds; neither the other server nor the page waits for it.
         found = self._check_back(record)
         with self._guard:
             if self._open is not None and self._open.record == record:

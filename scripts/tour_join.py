@@ -57,8 +57,13 @@ def add_server(tour: Tour, joiner: int) -> str:
     page = wait_for(f"BQN {joiner} to knock", lambda: _knocking(tour, joiner), CODE_WAIT_S)
     ways |= _ways(page)
     expect(len(ways) == 4, f"four ways must be checked, the pages show {sorted(ways)}")
-    here, there = _fingerprint(page), _fingerprint(tour.at(joiner).get("/cluster/add"))
-    expect(here == there != "", f"the fingerprints differ: {here!r} and {there!r}")
+    here = _fingerprint(page)
+    there = wait_for(
+        f"BQN {joiner} to show its fingerprint",
+        lambda: _fingerprint(tour.at(joiner).get("/cluster/add")) or None,
+        CODE_WAIT_S,
+    )
+    expect(here == there, f"the fingerprints differ: {here!r} and {there!r}")
     accept = page.form("fingerprint", action="/cluster/accept")
     page = tour.at(0).send(page, accept, {})
     expect(page.path == "/unify", f"accepting leads to {page.path} instead of /unify")

@@ -49,6 +49,7 @@ class World:
             keep_keyring=lambda ring: self.rings.__setitem__(0, ring),
             check_back=lambda _: (replace(FINE, source="BQN 0", target="BQN 1"),),
             clock=lambda: self.now,
+            in_background=lambda work: work(),
         )
 
     def new_joining(self) -> Joining:
