@@ -35,7 +35,7 @@ from scheduler.drafts import Drafts
 from scheduler.editing import Editing
 from scheduler.founding import keyring_path, signer_of
 from scheduler.gathering import Gathering
-from scheduler.heal_parts import heal_parts
+from scheduler.heal_parts import HealParts
 from scheduler.identity import Identity
 from scheduler.inviting import Inviting
 from scheduler.joincode import JoinCode, host_key_digest
@@ -255,19 +255,7 @@ class Assembly:
             ),
         )
         self.stack.callback(self.replicator.close)
-        self.heal = heal_parts(
-            self.me,
-            self.state.path,
-            self.store,
-            self.changes,
-            self.roster,
-            self.submission,
-            self.replicator,
-            self.vault,
-            self.audit,
-            self._view,
-            self.settings.control.preset,
-        )
+        self.heal = HealParts(self, self._view)
         self.gathering = Gathering(
             self.me,
             self.store,

@@ -6,9 +6,8 @@ Core.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 from configrepo.model import ServerId
 from configrepo.store import Store
@@ -19,50 +18,54 @@ from scheduler.healing import Healing, HealSeams
 from scheduler.presets import PRESETS
 from scheduler.replication import Replicator
 from scheduler.roster import Roster
+from scheduler.settings_table import Settings
 from scheduler.settling import Settling
+from scheduler.state_dir import StateDir
 from scheduler.submission import Submission
 from scheduler.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
+class Server(Protocol):
+    """The parts of a running server that are needed (`scheduler.assembly.Assembly` has them)."""
+
+    me: ServerId
+    settings: Settings
+    state: StateDir
+    store: Store
+    changes: Changes
+    roster: Roster
+    submission: Submission
+    replicator: Replicator
+    vault: Vault
+    audit: AuditLog
+
+
 class HealParts:
-    """Both parts of one server."""
+    """Both parts of one server.
 
-    healing: Healing
-    settling: Settling
+    One merge more is allowed in each time after which a silent server counts as dead.
+    """
 
-
-def heal_parts(
-    me: ServerId,
-    state: Path,
-    store: Store,
-    changes: Changes,
-    roster: Roster,
-    submission: Submission,
-    replicator: Replicator,
-    vault: Vault,
-    audit: AuditLog,
-    control: Callable[[], ControlView],
-    preset: str,
-) -> HealParts:
-    """Make the parts; a merge more is allowed in each time after which a server counts as dead."""
-    healing = Healing(
-        me,
-        state,
-        store,
-        changes,
-        roster,
-        HealSeams(
+    def __init__(self, server: Server, control: Callable[[], ControlView]) -> None:
+        seams = HealSeams(
             leading=lambda: control().role is ControlRole.PRIMARY,
             confirmed=lambda: {
-                server: push.head
-                for server, push in replicator.states().items()
+                peer: push.head
+                for peer, push in server.replicator.states().items()
                 if push.head is not None
             },
-            reseal=vault.reseal,
+            reseal=server.vault.reseal,
             monotonic=monotonic,
-            dead_s=PRESETS[preset].dead_s,
-        ),
-    )
-    settling = Settling(me, store, changes, submission, healing, vault.seal_files, audit.write)
-    return HealParts(healing, settling)
+            dead_s=PRESETS[server.settings.control.preset].dead_s,
+        )
+        store, changes = server.store, server.changes
+        self.healing = Healing(server.me, server.state.path, store, changes, server.roster, seams)
+        self.settling = Settling(
+            server.me,
+            store,
+            changes,
+            server.submission,
+            self.healing,
+            server.vault.seal_files,
+            server.audit.write,
+        )
