@@ -1,0 +1,173 @@
+"""What a busy GUI does to the heartbeats: viewers, slow clients, a large upload, a unification.
+
+Three servers as in the demo, two of them a cluster. The GUI of the primary is loaded with
+all of it at once, for a bounded time, while the secondary tells how long ago it last heard
+of the primary. The target: the largest gap stays below T_suspect, and no role changes.
+
+Edge: processes, sockets, threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, sleep
+
+from bench import figures
+from scheduler.console import ask
+from scheduler.errors import SchedulerError
+from scheduler.presets import PRESETS
+from scripts.demo_servers import Demo, Layout
+from scripts.tour import Tour, send_commit, when_settled
+from scripts.tour_join import add_server, unify_without_question
+from scripts.visitor import VisitError, Visitor
+
+VIEWERS, SLOW, OBJECTS, UPLOAD_BYTES, LOAD_S = 50, 200, 5_000, 16 << 20, 60.0
+LIMIT_S = 600
+
+
+class Watch:
+    """Asks the secondary again and again how long ago it last heard of the primary."""
+
+    def __init__(self, console: Path) -> None:
+        self._console = console
+        self.gaps: list[float] = []
+        self.leaders: set[tuple[int | None, int]] = set()
+        self.states: set[str] = set()
+
+    def look(self) -> None:
+        """One look; a server that is too busy to answer is looked at again."""
+        with contextlib.suppress(SchedulerError):
+            status = ask(self._console, {"ask": "status"}, 10.0)
+            primary = status["servers"][0]
+            self.leaders.add((status["primary"], status["term"]))
+            self.states.add(primary["state"])
+            if primary["last_contact"]:
+                heard = datetime.fromisoformat(primary["last_contact"])
+                self.gaps.append((datetime.now(UTC) - heard).total_seconds())
+
+
+def blocks(count: int) -> str:
+    """So many profiles, as a person could paste them."""
+    return "".join(
+        f"profile access load-{n}\n ip-range 10.{64 + n // 65536}.{n // 256 % 256}.{n % 256}/32\n"
+        for n in range(count)
+    )
+
+
+def run(quick: bool) -> figures.Figures:
+    """Load the GUI of the primary and tell what the secondary saw."""
+    share = 0.2 if quick else 1.0
+    load_s = 12.0 if quick else LOAD_S
+    with tempfile.TemporaryDirectory(prefix="bqn-") as folder:
+        demo = Demo(Layout(Path(folder), "127.0.0.1", 9840, 53840, 55840))
+        try:
+            tour = Tour(demo, demo.start())
+            figures.note(add_server(tour, 1))
+            figures.note(unify_without_question(tour))
+            _fill(tour, int(OBJECTS * share))
+            figures.note(add_server(tour, 2))
+            when_settled(tour, (0, 1), 0)
+            return _measure(tour, share, load_s)
+        finally:
+            demo.stop()
+
+
+def _fill(tour: Tour, count: int) -> None:
+    """Give BQN 2 many objects, so that unifying it is much work."""
+    visitor = tour.at(2)
+    page = visitor.get("/configuration/new")
+    page = visitor.send(page, page.form("text"), {"text": blocks(count)})
+    page = visitor.get("/candidate/compare")
+    send_commit(visitor, page, "/commit", f"{count} objects")
+    figures.note(f"BQN 2 has {count} more objects")
+
+
+def _measure(tour: Tour, share: float, load_s: float) -> figures.Figures:
+    watch = Watch(tour.server(1).state / "run" / "console.sock")
+    until = monotonic() + load_s
+    pages: list[float] = []
+    visitors = [tour.server(0).login(tour.password)[0] for _ in range(4)]
+    upload = blocks(int(UPLOAD_BYTES * share) // 48)
+
+    def view(visitor: Visitor) -> None:
+        began = monotonic()
+        visitor.get("/dashboard/live")
+        pages.append(monotonic() - began)
+
+    def post(visitor: Visitor) -> None:
+        page = visitor.get("/configuration/new")
+        visitor.send(page, page.form("text"), {"text": upload})
+        sleep(1.0)
+
+    def unify(visitor: Visitor) -> None:
+        visitor.get("/unify")
+
+    half = int(VIEWERS * share) // 2
+    loads = [
+        threading.Thread(target=_viewers, args=(visitors[0], view, until, half), daemon=True),
+        threading.Thread(target=_viewers, args=(visitors[1], view, until, half), daemon=True),
+        threading.Thread(target=_again, args=(visitors[2], post, until), daemon=True),
+        threading.Thread(target=_again, args=(visitors[3], unify, until), daemon=True),
+    ]
+    with _slow_clients(tour.server(0).gui_port, int(SLOW * share)):
+        for load in loads:
+            load.start()
+        while monotonic() < until:
+            watch.look()
+            sleep(0.02)
+        for load in loads:
+            load.join()
+    suspect_s = PRESETS["lan"].suspect_s
+    figures.note(
+        f"{len(pages)} pages of viewers, {figures.spread(pages)}; the secondary looked "
+        f"{len(watch.gaps)} times, states {sorted(watch.states)}, T_suspect {suspect_s} s"
+    )
+    return {
+        "largest_gap_s": max(watch.gaps),
+        "suspect_s": suspect_s,
+        "role_changes": len(watch.leaders) - 1,
+        "page_p95_s": figures.quantile(pages, 0.95),
+    }
+
+
+def _again(visitor: Visitor, act: Callable[[Visitor], None], until: float) -> None:
+    while monotonic() < until:
+        with contextlib.suppress(VisitError, OSError):
+            act(visitor)
+
+
+def _viewers(visitor: Visitor, act: Callable[[Visitor], None], until: float, viewers: int) -> None:
+    """So many viewers who each look every two seconds, one after the other."""
+    while monotonic() < until:
+        began = monotonic()
+        for _ in range(viewers):
+            with contextlib.suppress(VisitError, OSError):
+                act(visitor)
+        sleep(max(0.0, min(until, began + 2.0) - monotonic()))
+
+
+@contextlib.contextmanager
+def _slow_clients(port: int, count: int) -> Iterator[None]:
+    """Clients that connect and say nothing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), 5.0))
+        yield
+
+
+def main() -> int:
+    """Run it from the command line."""
+    quick = figures.options(__doc__).parse_args().quick
+    return figures.measure(lambda: run(quick), 120 if quick else LIMIT_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
