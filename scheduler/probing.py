@@ -68,6 +68,7 @@ class Probing:
         cluster: the cluster that this server belongs to.
         probe: tries one member.
         standpoint: this server's place in the network, seen towards an asker.
+        parallel: how many are tried at a time.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Probing:
         cluster: Callable[[], str | None],
         probe: Probe,
         standpoint: Callable[[ServerId], Standpoint],
+        parallel: int = PARALLEL,
     ) -> None:
         self._me = me
         self._member = member
@@ -85,7 +87,7 @@ class Probing:
         self._standpoint = standpoint
         self._changed = threading.Condition()
         self._runs: dict[ServerId, _Run] = {}
-        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="doctor")
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="doctor")
 
     def answer(self, asker: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
         """RPC route `/doctor`: start, results, cancel.
