@@ -23,8 +23,8 @@ TYPES: dict[Kind, tuple[object, ...]] = {
     Kind.NAME: (str | None,),
     Kind.ADDRESS: (str,),
     Kind.PORT: (int, int | None),
-    Kind.COUNT: (int,),
-    Kind.SECONDS: (int,),
+    Kind.COUNT: (int, int | None),
+    Kind.SECONDS: (int, int | None),
     Kind.SWITCH: (bool,),
     Kind.FILE: (Path, Path | None),
     Kind.COMMAND: (tuple[str, ...],),
@@ -204,7 +204,7 @@ def test_values_that_contradict_each_other_are_refused(text: str, problem: str) 
         ),
         (
             "[zzz]",
-            "[zzz] is not a section; the sections are server, gui, control, ssh, apply, samples",
+            f"[zzz] is not a section; the sections are {', '.join(SECTIONS)}",
         ),
     ],
 )
