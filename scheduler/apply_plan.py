@@ -3,7 +3,8 @@
 Rules:
 
 1. An apply that was cut short is done again: nobody knows how far it came.
-2. A commit whose apply failed is not tried again by itself, only when somebody asks.
+2. A commit whose apply failed is not tried again by itself, only when somebody asks; nor
+   is one that wants the same of this server (a term that begins, a change of another one).
 3. What runs already is what the commit wants: nothing is applied.
 4. The commit wants what was applied last, but something else runs: somebody changed it
    from outside. It is shown as drifted and left alone until somebody asks to restore it.
@@ -101,6 +102,7 @@ def decide(
     reading: Reading,
     *,
     asked: bool = False,
+    failed: str | None = None,
 ) -> Plan:
     """Decide what to do about a commit.
 
@@ -111,11 +113,12 @@ def decide(
         worked: the hash of the last text that was applied and worked, if there is one.
         reading: what runs now.
         asked: somebody asked to try again, or to restore.
+        failed: the hash that the commit wants whose apply failed last, if it is known.
     """
     if last.result == "applying":
         return Apply()
-    if not asked and last.result == "failed" and last.target == target:
-        return Leave(last)
+    if not asked and last.result == "failed" and (last.target == target or failed == wanted):
+        return Leave(replace(last, target=target))
     if isinstance(reading, ReadBack) and reading.hash == wanted:
         return Count()
     if last.result in ("applied", "drifted") and worked == wanted and not asked:

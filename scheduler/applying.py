@@ -191,7 +191,8 @@ class Applier:
             self._failed(None, f"the configuration cannot be prepared: {error}")
             return
         reading = self._read()
-        match decide(self._running, commit, wanted, self._worked(), reading, asked=asked):
+        last, failed = self._running, self._failed_before()
+        match decide(last, commit, wanted, self._worked(), reading, asked=asked, failed=failed):
             case Leave(running):
                 self._remember(running)
             case Count():
@@ -299,6 +300,16 @@ class Applier:
         try:
             return self._understood(self._working_conf.read_bytes()).hash
         except FileNotFoundError:
+            return None
+
+    def _failed_before(self) -> str | None:
+        """The hash that the commit wants whose apply failed, under the current key."""
+        target = self._running.target
+        if self._running.result != "failed" or target is None:
+            return None
+        try:
+            return text_hash(self._texts.wanted(target))
+        except ConfigRepoError:
             return None
 
     def _keep_outside(self) -> None:

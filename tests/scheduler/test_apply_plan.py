@@ -56,6 +56,14 @@ def test_after_a_failure_the_next_commit_is_applied_or_counts() -> None:
     assert decide(FAILED, other, "old", "old", ReadBack("old")) == Count()
 
 
+def test_a_commit_that_wants_the_same_as_the_failed_one_is_not_tried_either() -> None:
+    begun = CommitId("c" * 40)
+    moved = replace(FAILED, target=begun)
+    assert decide(FAILED, begun, "new", "old", ReadBack("old"), failed="new") == Leave(moved)
+    assert decide(FAILED, begun, "new", "old", ReadBack("old"), asked=True, failed="new") == Apply()
+    assert decide(FAILED, begun, "third", "old", ReadBack("old"), failed="new") == Apply()
+
+
 def test_a_change_from_outside_is_left_alone_until_somebody_asks() -> None:
     plan = decide(APPLIED, OLD, "old", "old", ReadBack("other"))
     assert isinstance(plan, Leave)

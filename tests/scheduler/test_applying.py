@@ -167,6 +167,20 @@ def test_a_failed_commit_is_not_tried_again_until_somebody_asks(tmp_path: Path, 
     assert applier.apply(TWO, asked=True).result == "applied"
 
 
+def test_a_term_that_begins_after_a_failure_tries_nothing(
+    tmp_path: Path, world: World, make: Make
+) -> None:
+    applier = make(apply='echo >> "$(dirname "$1")/tries"; grep -q one "$1"')
+    applier.apply(ONE)
+    applier.apply(TWO)
+    tries = (tmp_path / "tries").read_text()
+    begun = CommitId("d" * 40)
+    world.texts[begun] = world.texts[TWO]
+    running = applier.apply(begun)
+    assert (running.result, running.target) == ("failed", begun)
+    assert (tmp_path / "tries").read_text() == tries
+
+
 def test_the_first_apply_that_fails_says_that_there_is_nothing_to_go_back_to(
     make: Make, world: World
 ) -> None:
