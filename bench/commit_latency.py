@@ -156,13 +156,18 @@ def run(arguments: argparse.Namespace) -> Figures:
         repository = str(pair.demo.servers[0].state / "config.git")
         commits = int(git("--git-dir", repository, "rev-list", "--count", _CLUSTER).stdout)
         tree = git("--git-dir", repository, "ls-tree", "-r", "--name-only", _CLUSTER).stdout
+    return tell(saved, one, commits, len(tree.splitlines()))
+
+
+def tell(saved: list[float], one: list[float], commits: int, objects: int) -> Figures:
+    """The figures in words, and as values."""
     figures.note(f"saved here: {figures.spread(saved)}")
     figures.note(f"on one other server: {figures.spread(one)}")
     return {
         "saved_p95_ms": figures.quantile(saved, 0.95) * 1000,
         "one_p95_ms": figures.quantile(one, 0.95) * 1000,
         "commits": commits,
-        "objects": len(tree.splitlines()),
+        "objects": objects,
     }
 
 

@@ -29,12 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench import figures
 from bench.canned_members import probing
 from bench.figures import Figures
-from bench.joined_servers import OPERATOR, joined_pair
 from configrepo.members import Member
 from configrepo.model import ServerId
 from scheduler.doctor import Doctor
 from scheduler.identity import Identity
 from scheduler.rpc_client import RpcClient
+from tests.support.joined_servers import OPERATOR, joined_pair
 
 MEMBERS = 255
 RUNS = 10

@@ -69,6 +69,7 @@ def machine() -> str:
 def measure(work: Callable[[], Figures], limit_s: int) -> int:
     """Run a measurement, print its figures, and return the exit status."""
     note(machine())
+    before = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)}
     signal.signal(signal.SIGALRM, _overdue)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     signal.alarm(limit_s)
@@ -82,6 +83,8 @@ def measure(work: Callable[[], Figures], limit_s: int) -> int:
         return OVERDUE
     finally:
         signal.alarm(0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     print(json.dumps({name: _rounded(value) for name, value in figures.items()}))
     return 0
 

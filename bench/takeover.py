@@ -208,6 +208,11 @@ def run(arguments: argparse.Namespace) -> Figures:
                 results.append(contest(size, kills, parallel, Path(folder), keepalived))
     for taken in results:
         tell(taken)
+    return figures_of(results)
+
+
+def figures_of(results: list[Taken]) -> Figures:
+    """The worst p99 over all sizes."""
     return {
         "cut_p99_s": max(figures.quantile(one.cut, 0.99) for one in results),
         "crash_p99_s": max(figures.quantile(one.crash, 0.99) for one in results),
