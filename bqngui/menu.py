@@ -46,6 +46,7 @@ MENU: tuple[Entry | Group, ...] = (
             Entry("Cluster", "cluster.show", "bi-diagram-3"),
             Entry("Connectivity", "doctor.show", "bi-activity"),
             Entry("Unify", "unify.show", "bi-union"),
+            Entry("Disagreements", "disagreements.show", "bi-signpost-split"),
             Entry("Backup", "backup.show", "bi-save"),
             Entry("Users and tokens", "users.show", "bi-people"),
             Entry("Audit log", "audit.show", "bi-journal-text"),
