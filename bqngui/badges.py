@@ -92,6 +92,12 @@ def sync_badge(server: ServerView) -> Badge:
     return Badge(icon, text, tone)
 
 
+def replica_badge(state: str, behind: int | None) -> Badge:
+    """The mark of a server on the replication page."""
+    icon, tone = _SYNCS.get(state, _UNKNOWN)
+    return Badge(icon, f"behind by {behind}" if state == "behind" and behind else state, tone)
+
+
 def worst(tones: Iterable[Tone]) -> Tone:
     """The tone of a whole that has parts with these tones."""
     return max(tones, key=_WORSE.index)

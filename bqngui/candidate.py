@@ -113,6 +113,8 @@ def tell_committed(committed: Committed) -> None:
         flash(f"This was already saved; nothing was done twice. {committed.sentence}", "info")
     else:
         flash(committed.sentence, "success")
+    if committed.warning:
+        flash(committed.warning, "warning")
 
 
 @blueprint.get("/compare")

@@ -27,6 +27,7 @@ from bqngui.candidate import (
 )
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
+from bqngui.replica_groups import saved_words
 from bqngui.review import file_diffs
 from bqngui.server_choice import is_revision
 from bqngui.shell import desk
@@ -43,6 +44,9 @@ blueprint = Blueprint("history", __name__, url_prefix="/history")
 def utc_words(time: datetime, form: str) -> str:
     """A moment in UTC, in the given form."""
     return time.astimezone(UTC).strftime(form)
+
+
+blueprint.add_app_template_filter(saved_words, "saved_words")
 
 
 @blueprint.get("")

@@ -48,6 +48,7 @@ from scheduler.people import People
 from scheduler.reactions import Parts, Reactions, target_of
 from scheduler.receiving import Receiver
 from scheduler.replication import Replicator, Seams
+from scheduler.replication_parts import ReplicationParts
 from scheduler.reporting import Reporting
 from scheduler.roster import Roster
 from scheduler.rpc import RpcServer
@@ -73,6 +74,9 @@ JOB_THREADS = {
     "heal": 1,
     "elections": 1,
     "members": 1,
+    "collect": 1,
+    "fetch": 1,
+    "upkeep": 1,
 }
 
 
@@ -101,6 +105,7 @@ class Assembly:
         self.control_port = settings.control_port(self.me)
         self.stack = ExitStack()
         self.restarting = False
+        self.own_sshd: OwnSshd | None = None
 
     def start(self) -> None:
         """Start every part; those that were started are stopped again if a later one fails."""
@@ -174,6 +179,7 @@ class Assembly:
             sshd = OwnSshd(self.state.path / "sshd", ssh.port, self.authorized_keys, ssh.address)
             sshd.start()
             self.stack.callback(sshd.stop)
+            self.own_sshd = sshd
             return sshd.host_key
         return system_host_key(ssh.host_key_public)
 
@@ -209,7 +215,14 @@ class Assembly:
             on_commit=lambda _: self.reactions.cluster_moved(),
         )
         self.submission = Submission(
-            self.me, self.store, self.changes, self._view, self.roster.active, call
+            self.me,
+            self.store,
+            self.changes,
+            self._view,
+            self.roster.active,
+            call,
+            acknowledge=lambda outcome: self.replicating.acknowledge(outcome),
+            no_room=lambda: self.replicating.disk.read_only_reason(),
         )
         self.observer = Observer(self.me, self.roster.active, call, time.monotonic)
         self.stack.callback(self.observer.close)
@@ -239,7 +252,10 @@ class Assembly:
             self.roster,
             self.changes,
             self.applier,
+            lambda: (self.applier.running().result, self.applier.running().sentence),
             self.sampler,
+            refs=lambda: self.replicating.own_refs(),
+            unreached=lambda: self.replicating.unreached(),
         )
         self.replicator = Replicator(
             self.store,
@@ -300,6 +316,7 @@ class Assembly:
         self.members = self._member_parts(call)
         self.watching = Watching(self, call)
         self.stack.callback(self.watching.close)
+        self.replicating = ReplicationParts(self, self._view)
         self.desk = ServerDesk(
             self._overview,
             Editing(
@@ -311,6 +328,7 @@ class Assembly:
                 self.vault.seal_document,
                 members=lambda: tuple(m.id for m in self.roster.active()) or (self.me,),
                 running=self.gathering.running_on,
+                saved=self.replicating.whereabouts.of,
             ),
             self.membership,
             self.unifying,
@@ -328,6 +346,7 @@ class Assembly:
             self.watching.doctor,
             self.watching.elections,
             self.heal.settling,
+            replication=lambda: self.replicating.room,
         )
 
     def _member_parts(self, call: Call) -> MemberParts:
@@ -444,7 +463,10 @@ class Assembly:
         self.receiver.start()
         self.stack.callback(self.receiver.stop)
         self._answer_others()
-        self.clock.every(1.0, self._apply, "apply", "apply")
+        self.replicating.schedule(self.clock)
+        if self.own_sshd is not None:
+            self.clock.every(5.0, self.own_sshd.keep_alive, "sshd", "upkeep")
+        self.clock.every(1.0, self.replicating.noting(self._apply), "apply", "apply")
         self.clock.every(1.0, self.replicator.run, "replicate", "push")
         self.clock.every(2.0, self.reactions.heal, "heal", "heal")
         self.clock.every(2.0, self.observer.observe, "observe", "observe")

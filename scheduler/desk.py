@@ -21,6 +21,7 @@ from scheduler.elections_seam import ElectionsRoom
 from scheduler.membership import Membership
 from scheduler.operations_seam import Operations
 from scheduler.people import People
+from scheduler.replication_seam import ReplicationDesk
 from scheduler.unifying import Unifying
 from scheduler.views import (
     Account,
@@ -63,6 +64,8 @@ class ServerDesk:
         doctor: DoctorRoom,
         elections: ElectionsRoom,
         disagreements: DisagreementsDesk,
+        *,
+        replication: Callable[[], ReplicationDesk],
     ) -> None:
         self._overview = overview
         self._editing = editing
@@ -76,6 +79,12 @@ class ServerDesk:
         self._doctor = doctor
         self._elections = elections
         self._disagreements = disagreements
+        self._replication = replication
+
+    @property
+    def replication(self) -> ReplicationDesk:
+        """See `Desk`."""
+        return self._replication()
 
     @property
     def disagreements(self) -> DisagreementsDesk:

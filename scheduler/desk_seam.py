@@ -20,6 +20,7 @@ from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
 from scheduler.elections_seam import ElectionsRoom
 from scheduler.operations_seam import Operations
+from scheduler.replication_seam import ReplicationDesk
 from scheduler.views import (
     Account,
     AddForm,
@@ -54,6 +55,11 @@ class Desk(Protocol):
     @property
     def operations(self) -> Operations:
         """Removing, renaming and moving servers, who leads, and the pause of automation."""
+        ...
+
+    @property
+    def replication(self) -> ReplicationDesk:
+        """Who has what, what went wrong with sending, and sending now."""
         ...
 
     @property

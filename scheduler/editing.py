@@ -9,7 +9,7 @@ Core: works on a store and the drafts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from configrepo.errors import NotFound, UnreadableConfig
 from configrepo.layout import (
@@ -42,6 +42,7 @@ from scheduler.views import (
     Refused,
     RevisionDetail,
     RevisionView,
+    Whereabouts,
 )
 from scheduler.wire import ChangeRequest
 
@@ -62,6 +63,7 @@ class Editing:
         seal: Callable[[Document, str], Document],
         members: Callable[[], tuple[ServerId, ...]],
         running: Callable[[], Mapping[ServerId, str]],
+        saved: Callable[[Sequence[str]], Mapping[str, Whereabouts]] = lambda _: {},
     ) -> None:
         self._me = me
         self._store = store
@@ -71,6 +73,7 @@ class Editing:
         self._seal = seal
         self._members = members
         self._running = running
+        self._saved = saved
 
     # --- looking ----------------------------------------------------------------------
 
@@ -232,14 +235,15 @@ class Editing:
         """See `Desk.history`."""
         running = self._running()
         log = self._store.log(self._changes.head(), limit=limit, skip=skip, path=path)
-        return tuple(_view(revision, running) for revision in log)
+        saved = self._saved([revision.id for revision in log])
+        return tuple(_view(revision, running, saved) for revision in log)
 
     def revision(self, revision: str) -> RevisionDetail:
         """See `Desk.revision`."""
         found = self._store.revision(self._known(revision))
         before = self._store.files(CommitId(found.parents[0])) if found.parents else {}
         changes = changes_between(before, self._store.files(CommitId(found.id)))
-        return RevisionDetail(_view(found, self._running()), changes)
+        return RevisionDetail(_view(found, self._running(), self._saved([found.id])), changes)
 
     def _known(self, revision: str) -> CommitId:
         commit = CommitId(revision)
@@ -278,7 +282,9 @@ class Editing:
         return {p: target.get(p) for p in paths if target.get(p) != now.get(p)}
 
 
-def _view(revision: Revision, running: Mapping[ServerId, str]) -> RevisionView:
+def _view(
+    revision: Revision, running: Mapping[ServerId, str], saved: Mapping[str, Whereabouts]
+) -> RevisionView:
     return RevisionView(
         id=revision.id,
         parents=tuple(revision.parents),
@@ -290,6 +296,7 @@ def _view(revision: Revision, running: Mapping[ServerId, str]) -> RevisionView:
         term=revision.trailers.get("Term", ""),
         server=revision.trailers.get("Server", ""),
         running_on=tuple(server for server, commit in running.items() if commit == revision.id),
+        saved=saved.get(revision.id, Whereabouts()),
         begins_term="Predecessor" in revision.trailers,
     )
 

@@ -223,7 +223,7 @@ class Replicator:
             self._seams.ahead(target.id, plan.ahead)
         urgent, later = split(plan.updates)
         if urgent:
-            return self._push(target, there, urgent)
+            return self._push(target, there, self._store.slice_of(urgent, there))
         if CLUSTER in plan.ahead:
             return self._joined(target.id, plan.ahead[CLUSTER])
         # What it is ahead of counts as seen, so that it is not compared again and again.

@@ -19,7 +19,7 @@ from scheduler.apply_notes import ApplyNotes
 from scheduler.applying import Applier
 from scheduler.audit import AuditLog
 from scheduler.changes import CLUSTER, Changes
-from scheduler.clock import Clock, Job
+from scheduler.clock import Clock
 from scheduler.collecting import Collector
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.disk_space import DiskSpace
@@ -139,10 +139,10 @@ class ReplicationParts:
         clock.every(10.0, self.disk.look, "disk", "upkeep")
         clock.every(UPKEEP_EVERY_S, self.upkeep.run, "upkeep", "upkeep")
 
-    def noting(self, apply: Job) -> Job:
+    def noting(self, apply: Callable[[], str]) -> Callable[[], str]:
         """The job that applies, and writes down what it did."""
 
-        def run() -> str | None:
+        def run() -> str:
             self.notes.begin()
             sentence = apply()
             self.notes.look(self._server.applier.running())

@@ -35,6 +35,8 @@ class Reporting:
         applier: Applier,
         shown: Callable[[], tuple[str, str]],
         sampler: Sampler,
+        refs: Callable[[], Mapping[str, str]],
+        unreached: Callable[[], tuple[ServerId, ...]],
     ) -> None:
         self._me = me
         self._name = name
@@ -45,6 +47,8 @@ class Reporting:
         self._applier = applier
         self._shown = shown
         self._sampler = sampler
+        self._refs = refs
+        self._unreached = unreached
 
     def report(self) -> Report:
         """What it runs and carries now."""
@@ -65,6 +69,8 @@ class Reporting:
             cpu_percent=self._sampler.cpu_percent,
             simulated=self._sampler.simulated,
             samples=self._sampler.samples,
+            refs=self._refs(),
+            unreached=self._unreached(),
         )
 
     def answer(self, _asker: ServerId, _body: Mapping[str, Any]) -> dict[str, Any]:

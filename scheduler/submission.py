@@ -75,7 +75,11 @@ class Submission:
         control: Callable[[], ControlView],
         members: Callable[[], tuple[Member, ...]],
         call: Call,
+        acknowledge: Callable[[CommitOutcome], CommitOutcome] = lambda outcome: outcome,
+        no_room: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self._acknowledge = acknowledge
+        self._no_room = no_room
         self._me = me
         self._store = store
         self._changes = changes
@@ -92,6 +96,8 @@ class Submission:
 
     def refusal(self) -> str | None:
         """Why nothing can be saved anywhere now, or None."""
+        if full := self._no_room():
+            return full
         standing = self.standing()
         return standing.refusal if self._primary() is None else None
 
@@ -99,9 +105,11 @@ class Submission:
         self, request: ChangeRequest, person: Person, own_password: bool = False
     ) -> CommitOutcome:
         """Commit here, or at the primary."""
+        if full := self._no_room():
+            return Refused(full)
         standing = self.standing()
         if standing.refusal is None:
-            return self._changes.commit(request, person, own_password)
+            return self._acknowledge(self._changes.commit(request, person, own_password))
         primary = self._primary()
         if primary is None:
             return Refused(standing.refusal)
@@ -149,6 +157,8 @@ class Submission:
 
     def receive(self, sender: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
         """A secondary forwards a change. RPC route `/commit`."""
+        if full := self._no_room():
+            return outcome_to_json(Refused(full))
         request, claimed = request_from_json(body)
         own_password = body.get("own_password") is True
         files = self._store.files(self._changes.head())
@@ -156,7 +166,8 @@ class Submission:
         if isinstance(person, Refused):
             return outcome_to_json(person)
         own_password = own_password and _only_own_password(files, request, person)
-        return outcome_to_json(self._changes.commit(request, person, own_password))
+        outcome = self._changes.commit(request, person, own_password)
+        return outcome_to_json(self._acknowledge(outcome))
 
 
 def known_person(files: Files, claimed: Person, sender: ServerId) -> Person | Refused:

@@ -36,8 +36,11 @@ class Kept:
 class Upkeep:
     """The upkeep of one repository."""
 
-    def __init__(self, repository: Path, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, repository: Path, now: Callable[[], datetime], most_loose: int = MOST_LOOSE
+    ) -> None:
         self._repository = repository
+        self._most_loose = most_loose
         self._now = now
         self._lock = threading.Lock()
         self._kept: Kept | None = None
@@ -54,7 +57,7 @@ class Upkeep:
                 removed = durable.recover(self._repository)
             found = git.count_objects(self._repository)
             packed = self._kept.packed if self._kept else None
-            if found.loose > MOST_LOOSE or found.packs > MOST_PACKS:
+            if found.loose > self._most_loose or found.packs > MOST_PACKS:
                 git.pack(self._repository)
                 durable.barrier(self._repository)
                 packed = self._now()

@@ -44,6 +44,7 @@ from configrepo.sshsig import Signer
 from configrepo.store.intake import brought_by
 from configrepo.store.notes import note_in, with_note
 from configrepo.store.objects import Draft, Entry, Objects
+from configrepo.store.packing import Packing, counts_for
 from configrepo.store.transfer import Pushed, Stream, fetch, push
 
 _CACHED_ANSWERS = 4_096
@@ -77,6 +78,7 @@ class Store:
         self.signer = signer
         self.quarantine = quarantine
         self.objects = Objects(path, quarantine)
+        self._packing = Packing(path, self.objects)
         self._now = now
         self._ancestor = lru_cache(_CACHED_ANSWERS)(self._ask_ancestor)
         self._ahead = lru_cache(_CACHED_ANSWERS)(self._ask_ahead)
@@ -361,12 +363,18 @@ class Store:
         """
 
         def objects_between(
-            have: list[CommitId], want: list[CommitId]
+            before: Mapping[str, CommitId], want: list[CommitId]
         ) -> tuple[int, Iterator[UnpackedObject]]:
-            known = [one for one in have if self.has(one)]
-            return self.objects.pack_of(git.new_objects(self.path, want, not_from=known))
+            have = [one for one in counts_for(updates, before) if self.has(one)]
+            return self._packing.between(have, want)
 
         return push(stream, updates, objects_between)
+
+    def slice_of(
+        self, updates: Mapping[str, CommitId], there: Mapping[str, CommitId]
+    ) -> dict[str, CommitId]:
+        """The part of these updates that a server with the refs `there` can take at once."""
+        return self._packing.slice_of(updates, there)
 
     def fetch(
         self, stream: Stream, wanted: Sequence[str], judge: Judge | None = None

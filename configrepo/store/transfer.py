@@ -29,8 +29,8 @@ LARGEST_PACK = 64 * 1024 * 1024
 _MOST_WORDS = 64 * 1024
 _NOT_A_REF = b"^{}"
 
-PackOf = Callable[[list[CommitId], list[CommitId]], tuple[int, Iterator[UnpackedObject]]]
-"""From what the far end has and what it wants to the objects between."""
+PackOf = Callable[[Mapping[str, CommitId], list[CommitId]], tuple[int, Iterator[UnpackedObject]]]
+"""From the refs of the far end and what it wants to the objects between."""
 
 
 class Stream(Protocol):
@@ -82,7 +82,8 @@ def push(stream: Stream, updates: Mapping[str, CommitId], pack_of: PackOf) -> Pu
     def generate(
         have: Iterable[ObjectID], want: Iterable[ObjectID], **_: object
     ) -> tuple[int, Iterator[UnpackedObject]]:
-        return pack_of([_text(one) for one in have], [_text(one) for one in want])
+        del have  # Without the names of the refs; `before` has them.
+        return pack_of(before, [_text(one) for one in want])
 
     client = _StreamClient(stream)
     refused: dict[str, str] = {}

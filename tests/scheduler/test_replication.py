@@ -15,7 +15,7 @@ from configrepo.model import ServerId
 from configrepo.store import CommitId, Pushed, RefUpdate
 from scheduler.authorized_keys import KNOCKING, KeyHolder
 from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdentity
-from scheduler.push_plan import ErrorClass, PushState
+from scheduler.push_plan import ErrorClass, PushState, own_runs
 from scheduler.replication import Replicator, Seams, class_of, refusal_of
 from scheduler.ssh import SshTarget
 from tests.support.replicas import CLUSTER, Replica
@@ -231,6 +231,47 @@ def test_after_the_merge_everybody_has_everything(
     sender.settle()
     assert one.store.ref(CLUSTER) == merged
     assert one.store.is_ancestor(other, merged)
+
+
+def test_a_line_is_relayed_only_if_its_writer_is_a_member(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    """The line of a server that was let in is here before anybody else can check it."""
+    line = zero.commit("192.168.56.99", "refs/heads/server/7")
+    zero.commit("192.168.56.20")
+    sender.settle()
+    assert one.store.ref("refs/heads/server/7") is None
+    assert zero.store.ref("refs/heads/server/7") == line
+
+
+def test_what_ran_where_follows_after_the_commit(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    commit = zero.commit("192.168.56.20")
+    running, notes = own_runs(zero.id)
+    zero.store.move([RefUpdate(running, None, commit)], "test")
+    zero.store.write_note(notes, commit, "applied\n", {"Server": "0"})
+    sender.run_until(lambda _: len(one.received) == 2)
+    assert one.store.note(notes, commit) == "applied\n"
+    assert one.store.ref(running) == commit
+    assert [refs for _, refs in one.received] == [(CLUSTER,), (running, notes)]
+    # It moves often and nobody waits for it: the next one is not sent at once.
+    zero.store.write_note(notes, commit, "applied\napplied\n", {"Server": "0"})
+    assert sender.replicator.run() == "sending to 0 of 1 servers"
+    zero.commit("192.168.56.21")
+    sender.settle()
+    assert len(one.received) == 3
+
+
+def test_what_ran_where_delays_no_commit_if_it_is_refused(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    commit = zero.commit("192.168.56.20")
+    zero.store.write_note(own_runs(zero.id)[1], commit, "x\n", {"Server": "1"})
+    sender.settle()
+    zero.commit("192.168.56.21")
+    sender.settle()
+    assert one.store.ref(own_runs(zero.id)[1]) is None
 
 
 def test_a_removed_server_is_forgotten(sender: Sender, zero: Replica, one: Replica) -> None:

@@ -49,6 +49,7 @@ from scheduler.views import (
     RevisionView,
     Role,
     Unification,
+    Whereabouts,
 )
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
@@ -57,6 +58,7 @@ from tests.support.fake_disagreements import FakeDisagreements
 from tests.support.fake_doctor import FakeDoctor, FakeElections
 from tests.support.fake_history import laid_over
 from tests.support.fake_operations import FakeOperations
+from tests.support.fake_replication import FakeReplication
 from tests.support.fake_users import FakeUsers
 
 ADMINISTRATOR = Person("admin", Role.ADMINISTRATOR, "192.0.2.9", local=True)
@@ -73,6 +75,7 @@ class FakeDesk(FakeUsers):
         self.audited: list[AuditEntry] = []
         self.auditing = FakeAuditing(self)
         self.operations = FakeOperations(self)
+        self.replication = FakeReplication(self.overview)
         self.doctor = FakeDoctor(tuple(server.id for server in view.servers), view.me)
         self.elections = FakeElections()
         self.disagreements = FakeDisagreements()
@@ -425,7 +428,9 @@ class FakeDesk(FakeUsers):
 
     def _with_running(self, revision: RevisionView) -> RevisionView:
         running = tuple(s.id for s in self.overview().servers if s.running == revision.id)
-        return replace(revision, running_on=running)
+        everybody = tuple(server.id for server in self.view.servers)
+        saved = Whereabouts(everybody, len(everybody))
+        return replace(revision, running_on=running, saved=saved)
 
     def _overlay(self, person: Person) -> dict[str, str | None]:
         return self._candidates.setdefault(person.name, (self._commits.head, {}))[1]

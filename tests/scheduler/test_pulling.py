@@ -1,0 +1,141 @@
+"""Fetching under the rules of a push, between real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from configrepo.model import ServerId
+from configrepo.store import CommitId, RefUpdate, Store
+from scheduler.authorized_keys import Verb
+from scheduler.errors import RemoteRefused
+from scheduler.pulling import Puller
+from scheduler.push_plan import EXCHANGED, own_runs
+from scheduler.ssh import SshTarget
+from tests.support.replicas import CLUSTER, ROOT, Replica
+
+TERM = "refs/terms/000000000001-000"
+RUNNING, NOTES = own_runs(ServerId(1))
+
+
+class Pair:
+    """Server 0 leads; server 1 follows it. Either may fetch from the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.zero, self.one = Replica(folder, 0), Replica(folder, 1)
+        self.zero.listen(self.one)
+        self.one.listen(self.zero)
+        self.zero.follow(None, 1, self.one)
+        self.one.follow(self.zero)
+        self.pulled: list[tuple[int, tuple[str, ...]]] = []
+
+    def puller(self, me: Replica, other: Replica) -> Callable[[Sequence[str]], tuple[str, ...]]:
+        def fetch(
+            target: SshTarget,
+            wanted: Sequence[str],
+            judge: Callable[[Store, Mapping[str, CommitId]], str | None],
+        ) -> dict[str, CommitId]:
+            stream = me.pool.open_command(target, Verb.UPLOAD)
+            try:
+                return me.store.fetch(stream, wanted, judge)
+            finally:
+                stream.close()
+
+        puller = Puller(
+            me.store,
+            fetch,
+            me.receiver.judge,
+            lambda: {other.id},
+            lambda peer, refs: self.pulled.append((peer, refs)),
+        )
+        return lambda wanted: puller.pull(other.target(), wanted)
+
+    def lead(self, text: str) -> CommitId:
+        """The primary commits in its term."""
+        commit = self.zero.commit(text)
+        self.zero.store.move([RefUpdate(TERM, self.zero.store.ref(TERM), commit)], "test")
+        return commit
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    pair = Pair(tmp_path)
+    yield pair
+    pair.zero.close()
+    pair.one.close()
+
+
+def test_a_server_that_cannot_be_pushed_to_fetches_what_it_lacks(pair: Pair) -> None:
+    commit = pair.lead("192.168.56.20")
+    pull = pair.puller(pair.one, pair.zero)
+    assert pull(EXCHANGED) == (CLUSTER, TERM)
+    assert pair.one.store.ref(CLUSTER) == commit
+    assert pair.one.receiver.accepted == (1, 0)
+    assert pair.pulled == [(0, (CLUSTER, TERM))]
+    assert pull(EXCHANGED) == ()
+    assert pair.one.store.fsck() is None
+
+
+def test_only_the_followed_primary_may_give_the_cluster_and_not_in_an_old_term(pair: Pair) -> None:
+    pull = pair.puller(pair.one, pair.zero)
+    pair.one.situation = replace(pair.one.situation, epoch=5)
+    pair.lead("192.168.56.20")
+    pull(EXCHANGED)
+    pair.one.situation = replace(pair.one.situation, epoch=4)
+    second = pair.lead("192.168.56.21")
+    with pytest.raises(Exception, match="older than term 5"):
+        pull(EXCHANGED)
+    pair.one.situation = replace(pair.one.situation, following=None)
+    with pytest.raises(Exception, match="follows no primary"):
+        pull([CLUSTER])
+    assert pair.one.store.ref(CLUSTER) != second
+
+
+def test_a_forged_commit_is_not_fetched(pair: Pair) -> None:
+    forged = pair.zero.store.write_commit(
+        [ROOT], pair.zero.store.files(ROOT), pair.zero.person, "x", {"Server": "1", "Term": "1-1"}
+    )
+    pair.zero.store.move([RefUpdate(CLUSTER, None, forged)], "test")
+    with pytest.raises(Exception, match="not signed with a key of server 1"):
+        pair.puller(pair.one, pair.zero)([CLUSTER])
+    assert not pair.one.store.has(forged)
+
+
+def test_what_did_not_grow_stays_where_it_is(pair: Pair) -> None:
+    pair.lead("192.168.56.20")
+    own = pair.one.commit("192.168.56.99")
+    assert pair.puller(pair.one, pair.zero)(EXCHANGED) == (TERM,)
+    assert pair.one.store.ref(CLUSTER) == own
+
+
+def test_the_primary_collects_what_a_server_ran_and_it_may_go_back(pair: Pair) -> None:
+    first, second = pair.lead("192.168.56.20"), pair.lead("192.168.56.21")
+    pair.puller(pair.one, pair.zero)(EXCHANGED)
+    pull = pair.puller(pair.zero, pair.one)
+    for commit in (first, second, first):
+        old = pair.one.store.ref(RUNNING)
+        pair.one.store.move([RefUpdate(RUNNING, old, commit)], "test")
+        pair.one.store.write_note(NOTES, commit, "applied\n", {"Server": "1"})
+        assert pull((RUNNING, NOTES)) == (RUNNING, NOTES)
+        assert pair.zero.store.ref(RUNNING) == commit
+    assert pair.zero.store.note(NOTES, second) == "applied\n"
+
+
+def test_notes_that_another_server_wrote_are_refused(pair: Pair) -> None:
+    commit = pair.lead("192.168.56.20")
+    pair.puller(pair.one, pair.zero)(EXCHANGED)
+    pair.one.store.write_note(NOTES, commit, "applied\n", {"Server": "0"})
+    with pytest.raises(Exception, match="not signed with a key of server 0"):
+        pair.puller(pair.zero, pair.one)((NOTES,))
+    assert pair.zero.store.ref(NOTES) is None
+
+
+def test_a_refusal_of_what_is_here_already_is_told_too(pair: Pair) -> None:
+    pair.lead("192.168.56.20")
+    pair.one.store.fetch(pair.one.pool.open_command(pair.zero.target(), Verb.UPLOAD), EXCHANGED)
+    pair.one.situation = replace(pair.one.situation, following=None)
+    with pytest.raises(RemoteRefused, match="follows no primary"):
+        pair.puller(pair.one, pair.zero)(EXCHANGED)
