@@ -125,7 +125,9 @@ def said(cause: str) -> str:
     return _SAID.get(cause, cause)
 
 
-def advice(cause: str, address: str, port: int, what: str = "control port", rule: str = "") -> str:
+def advice(
+    cause: str, address: str, port: int | str, what: str = "control port", rule: str = ""
+) -> str:
     """What to do about a cause, with the rule to add where a rule helps.
 
     `rule` is said instead of a line for nftables, where ready lines are shown beside it.

@@ -4,7 +4,8 @@ Rules:
 1. A port that is refused or filtered at a server whose address is translated is *port not
    forwarded*: the server itself says whether it has its address.
 2. Exceptions with the same check and cause are put together by their target if at least
-   `TOGETHER` servers have them, then by their source; the rest stay one by one.
+   `TOGETHER` servers have them, then by their source; the rest stay one by one. Targets
+   that the same servers do not reach are put together again, as a cut leaves them.
 3. The harmful come first.
 
 Pure.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configrepo.members import Member
 from configrepo.model import ServerId
@@ -94,7 +95,7 @@ def _lines(pairs: Iterable[Pair], facts: Facts) -> Iterable[Line]:
     for troubles in same.values():
         by_target, rest = _together(troubles, lambda trouble: trouble.target)
         by_source, rest = _together(rest, lambda trouble: trouble.source)
-        groups = [*by_target, *by_source, *([trouble] for trouble in rest)]
+        groups = [*_cuts(by_target), *by_source, *([trouble] for trouble in rest)]
         yield from (_line(group, known, facts.standpoints) for group in groups)
 
 
@@ -110,55 +111,98 @@ def _together(
     return large, rest
 
 
+def _cuts(groups: list[list[_Trouble]]) -> list[list[_Trouble]]:
+    """Join the groups of targets that the same servers do not reach, or not one another."""
+    for alike in (_sources, _everybody):
+        same: dict[frozenset[ServerId], list[list[_Trouble]]] = defaultdict(list)
+        for group in groups:
+            same[alike(group)].append(group)
+        groups = []
+        for some in same.values():
+            together = len(some) >= TOGETHER
+            groups += [[one for group in some for one in group]] if together else some
+    return groups
+
+
+def _sources(group: list[_Trouble]) -> frozenset[ServerId]:
+    return frozenset(trouble.source for trouble in group)
+
+
+def _everybody(group: list[_Trouble]) -> frozenset[ServerId]:
+    return _sources(group) | {trouble.target for trouble in group}
+
+
 def _line(
     group: list[_Trouble],
     known: Mapping[ServerId, Member],
     standpoints: Mapping[ServerId, Standpoint],
 ) -> Line:
     first = group[0]
-    sources = tuple(sorted({trouble.source for trouble in group}))
-    targets = tuple(sorted({trouble.target for trouble in group}))
+    sources, targets = sorted(_sources(group)), sorted({trouble.target for trouble in group})
     harmless = first.cause in causes.REACHED
-    reason = first.detail or causes.said(first.cause)
-    member = known.get(targets[0]) if len(targets) == 1 else None
-    whom = _whom(targets, first.what, member, len(known))
-    who = _who(sources, len(known))
-    if harmless:
-        sentence = f"{who[0]} {_verb(sources)} {whom}, but {reason}."
-    else:
-        sentence = f"{who[0]} {who[1]} {whom}: {reason}."
-    if member is None:
-        return Line(first.what, first.cause, harmless, sources, targets, sentence, "")
-    port = member.control_port if first.what == CONTROL else member.ssh_port
-    source = known.get(sources[0]) if len(sources) == 1 else None
-    inside = standpoints.get(targets[0], Standpoint()).inside
-    return Line(
+    line = Line(
         what=first.what,
         cause=first.cause,
         harmless=harmless,
-        sources=sources,
-        targets=targets,
-        sentence=sentence,
-        advice=_advice(first.cause, member, port, first.what),
+        sources=tuple(sources),
+        targets=tuple(targets),
+        sentence=_sentence(group, sources, targets, known),
+        advice=f"Look at BQN {sources[0]} first: its own firewall, address and routes",
+    )
+    if len(targets) > 1 and len(sources) == 1:
+        return line
+    members = [known[target] for target in targets if target in known]
+    ports = sorted(_port(first.what, member) for member in members)
+    source = known.get(sources[0]) if len(sources) == 1 else None
+    only = members[0] if len(members) == 1 else None
+    port = str(ports[0]) if ports[0] == ports[-1] else f"{ports[0]}-{ports[-1]}"
+    return replace(
+        line,
+        advice=_advice(first.cause, only.address if only else "these servers", port, first.what),
         rules=rules_for(
             first.cause,
             port,
-            f"BQN {member.id}",
-            member.address,
+            ranges(targets),
+            only.address if only else "",
             source.address if source else "",
-            inside,
+            standpoints.get(targets[0], Standpoint()).inside if only else "",
         ),
     )
 
 
-def _advice(cause: str, member: Member, port: int, what: str) -> str:
+def _sentence(
+    group: list[_Trouble],
+    sources: list[ServerId],
+    targets: list[ServerId],
+    known: Mapping[ServerId, Member],
+) -> str:
+    first = group[0]
+    reason = first.detail or causes.said(first.cause)
+    member = known.get(targets[0]) if len(targets) == 1 else None
+    if len(sources) > 1 and set(sources) & set(targets):
+        named = f"{len(sources)} servers ({ranges(sources)})"
+        return f"{named} do not reach one another {_lane(first.what, True)}: {reason}."
+    whom = _whom(targets, first.what, member, len(known))
+    subject, verb = _who(sources, len(known))
+    if first.cause in causes.REACHED:
+        verb = "reaches" if len(sources) == 1 else "reach"
+        named = ranges(sources) if len(sources) > 1 else subject
+        return f"{named} {verb} {whom}, but {reason}."
+    return f"{subject} {verb} {whom}: {reason}."
+
+
+def _port(what: str, member: Member) -> int:
+    return member.control_port if what == CONTROL else member.ssh_port
+
+
+def _advice(cause: str, address: str, port: str, what: str) -> str:
     if what == SSH and cause == causes.WRONG_IDENTITY:
         return (
-            f"The host key at {member.address} is not the pinned one. If it was installed anew, "
+            f"The host key at {address} is not the pinned one. If it was installed anew, "
             f"remove it from the cluster and add it again; if not, TCP {port} leads to another "
             f"machine"
         )
-    return causes.advice(cause, member.address, port, what, "the rule below")
+    return causes.advice(cause, address, port, what, "the rule below")
 
 
 def _asking_lines(facts: Facts, ids: tuple[ServerId, ...]) -> Iterable[Line]:
@@ -174,7 +218,7 @@ def _asking_lines(facts: Facts, ids: tuple[ServerId, ...]) -> Iterable[Line]:
         )
 
 
-def _who(sources: tuple[ServerId, ...], servers: int) -> tuple[str, str]:
+def _who(sources: Sequence[ServerId], servers: int) -> tuple[str, str]:
     """The subject of a sentence about what does not work, and its verb."""
     if len(sources) == 1:
         return f"BQN {sources[0]}", "does not reach"
@@ -183,21 +227,16 @@ def _who(sources: tuple[ServerId, ...], servers: int) -> tuple[str, str]:
     return f"{len(sources)} servers ({ranges(sources)})", "do not reach"
 
 
-def _verb(sources: tuple[ServerId, ...]) -> str:
-    return "reaches" if len(sources) == 1 else "reach"
-
-
-def _whom(targets: tuple[ServerId, ...], what: str, member: Member | None, servers: int) -> str:
+def _whom(targets: Sequence[ServerId], what: str, member: Member | None, servers: int) -> str:
     if member is not None:
-        port = member.control_port if what == CONTROL else member.ssh_port
-        where = f"({member.address}, TCP {port})"
-        return f"BQN {member.id} {_lane(what)} {where}"
+        return f"BQN {member.id} {_lane(what)} ({member.address}, TCP {_port(what, member)})"
     every = "any other server" if len(targets) == servers - 1 else ""
-    return f"{every or f'{len(targets)} servers ({ranges(targets)})'} {_lane(what)}"
+    return f"{every or f'{len(targets)} servers ({ranges(targets)})'} {_lane(what, every == '')}"
 
 
-def _lane(what: str) -> str:
-    return "over SSH" if what == SSH else "on its control port"
+def _lane(what: str, many: bool = False) -> str:
+    ports = "their control ports" if many else "its control port"
+    return "over SSH" if what == SSH else f"on {ports}"
 
 
 def ranges(ids: Sequence[ServerId]) -> str:

@@ -37,7 +37,8 @@ class Line:
     @property
     def pairs(self) -> int:
         """How many directed pairs it stands for."""
-        return len(self.sources) * len(self.targets)
+        both = len({*self.sources} & {*self.targets})
+        return len(self.sources) * len(self.targets) - both
 
 
 @dataclass(frozen=True, slots=True)

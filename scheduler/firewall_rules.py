@@ -22,15 +22,15 @@ class Rule:
 
 
 def rules_for(
-    cause: str, port: int, target: str, address: str, source: str = "", inside: str = ""
+    cause: str, port: str, target: str, address: str, source: str = "", inside: str = ""
 ) -> tuple[Rule, ...]:
     """The lines that let a connection through; none where no rule helps.
 
     Args:
         cause: a word of `scheduler.causes`.
-        port: the TCP port that was tried.
+        port: the TCP port that was tried, or a range such as "63501-63503".
         target: the name of the server that should answer.
-        address: its address as the others know it.
+        address: its address as the others know it, empty for several servers.
         source: the address of the server that tried, empty for any.
         inside: the address of the target behind its router, if it is known.
     """
@@ -41,7 +41,7 @@ def rules_for(
     return ()
 
 
-def _accept(port: int, target: str, source: str, address: str) -> tuple[Rule, ...]:
+def _accept(port: str, target: str, source: str, address: str) -> tuple[Rule, ...]:
     v6 = ":" in (source or address)
     only = _is_address(source)
     nft = f"{'ip6' if v6 else 'ip'} saddr {source} " if only else ""
@@ -52,18 +52,21 @@ def _accept(port: int, target: str, source: str, address: str) -> tuple[Rule, ..
             f"on {target}, nftables",
             f"nft insert rule inet filter input {nft}tcp dport {port} accept",
         ),
-        Rule(f"on {target}, iptables", f"{command} -I INPUT -p tcp {ipt}--dport {port} -j ACCEPT"),
+        Rule(
+            f"on {target}, iptables",
+            f"{command} -I INPUT -p tcp {ipt}--dport {_colon(port)} -j ACCEPT",
+        ),
     )
 
 
-def _forward(port: int, address: str, inside: str) -> tuple[Rule, ...]:
+def _forward(port: str, address: str, inside: str) -> tuple[Rule, ...]:
     v6 = ":" in address
     known = _is_address(address)
     to = f"[{inside}]:{port}" if ":" in inside else f"{inside}:{port}"
     nft = f"{'ip6' if v6 else 'ip'} daddr {address} " if known else ""
     ipt = f"-d {address} " if known else ""
     family, command = ("ip6", "ip6tables") if v6 else ("ip", "iptables")
-    where = f"on the router that has {address}"
+    where = f"on the router that has {address or 'their addresses'}"
     return (
         Rule(
             f"{where}, nftables",
@@ -71,10 +74,15 @@ def _forward(port: int, address: str, inside: str) -> tuple[Rule, ...]:
         ),
         Rule(
             f"{where}, iptables",
-            f"{command} -t nat -I PREROUTING -p tcp {ipt}--dport {port} "
+            f"{command} -t nat -I PREROUTING -p tcp {ipt}--dport {_colon(port)} "
             f"-j DNAT --to-destination {to}",
         ),
     )
+
+
+def _colon(port: str) -> str:
+    """A port or range as iptables writes it."""
+    return port.replace("-", ":")
 
 
 def _is_address(text: str) -> bool:

@@ -39,6 +39,7 @@ PICTURES: dict[int, tuple[tuple[int, str, str], ...]] = {
         (0, "/configuration", "configuration"),
         (0, "/configuration/text", "text"),
         (0, "/history", "history"),
+        (0, "/doctor", "doctor"),
         (0, "/backup", "backup"),
         (0, "/users", "users"),
         (0, "/audit", "audit"),
@@ -46,7 +47,7 @@ PICTURES: dict[int, tuple[tuple[int, str, str], ...]] = {
         (0, "/unify", "unify-nothing"),
         (0, "/nowhere", "not-found"),
     ),
-    7: ((1, "/", "dashboard-takeover"),),
+    7: ((1, "/", "dashboard-takeover"), (1, "/elections", "elections-takeover")),
 }
 DOCUMENTED = {"dashboard", "unify"}
 

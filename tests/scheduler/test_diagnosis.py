@@ -87,6 +87,28 @@ def test_a_refused_port_of_a_translated_address_is_not_forwarded() -> None:
     )
 
 
+def test_a_cut_is_one_line_for_each_direction_and_check() -> None:
+    cut = (Finding("filtered"), Finding("filtered"))
+    found = {(a, b): cut for a in range(4) for b in range(4, 8)}
+    found |= {(b, a): cut for a, b in found}
+    diagnosis = diagnosed(8, found)
+    assert [line.pairs for line in diagnosis.lines] == [16] * 4
+    assert diagnosis.lines[0].sentence == (
+        "4 servers (BQN 4-7) do not reach 4 servers (BQN 0-3) on their control ports: "
+        "no answer at all."
+    )
+    assert "tcp dport 63500-63503 accept" in diagnosis.lines[0].rules[0].line
+
+
+def test_where_nobody_reaches_anybody_there_is_one_line() -> None:
+    every = {(a, b): (OK, Finding("refused")) for a in range(16) for b in range(16) if a != b}
+    (line,) = diagnosed(16, every).lines
+    assert line.sentence == (
+        "16 servers (BQN 0-15) do not reach one another over SSH: connection refused."
+    )
+    assert line.pairs == 240
+
+
 def test_what_does_no_harm_comes_last_and_says_that_it_was_reached() -> None:
     late = Finding("clock far off", 3, "its clock differs by 60 min")
     diagnosis = diagnosed(3, {(0, 1): (late, OK), (0, 2): (Finding("no route"), OK)})

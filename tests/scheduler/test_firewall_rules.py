@@ -3,7 +3,7 @@ from __future__ import annotations
 from scheduler.firewall_rules import rules_for
 
 
-def lines(*arguments: str, port: int = 63501, **more: str) -> list[str]:
+def lines(*arguments: str, port: str = "63501", **more: str) -> list[str]:
     cause, target, address = arguments
     return [rule.line for rule in rules_for(cause, port, target, address, **more)]
 
@@ -39,6 +39,13 @@ def test_a_translated_address_gets_the_forward_and_the_rule_behind_it() -> None:
         "iptables -I INPUT -p tcp --dport 63501 -j ACCEPT",
     ]
     assert "ADDRESS-BEHIND-THE-ROUTER" in lines("port not forwarded", "BQN 1", "192.0.2.1")[0]
+
+
+def test_several_ports_are_a_range_in_both_spellings() -> None:
+    assert lines("filtered", "BQN 1-3", "", port="63501-63503") == [
+        "nft insert rule inet filter input tcp dport 63501-63503 accept",
+        "iptables -I INPUT -p tcp --dport 63501:63503 -j ACCEPT",
+    ]
 
 
 def test_no_rule_is_offered_where_none_helps() -> None:
