@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -24,9 +24,11 @@ from bqngui.review import choices_of, file_diffs, fingerprint, questions
 from bqngui.shell import desk
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
+from scheduler.apply_turn import CANARY, LONGEST_PAUSE_S, PAUSE, Staging, Turn, staging_of
 from scheduler.views import CommitOutcome, Committed, Comparison, Disagreed, Overview, Refused, Role
 
 LONGEST_MESSAGE = 4000
+USUAL_PAUSE_S = 60
 CHOOSE = (
     "Somebody else committed other values for the same keys meanwhile."
     " Nothing was committed. Choose below which value is to stay."
@@ -56,6 +58,8 @@ class CommitForm:
     message: str = ""
     choices: Mapping[RowId, Answer] = field(default_factory=dict)
     refusal: str | None = None
+    canary: str = ""
+    pause: str = str(USUAL_PAUSE_S)
 
 
 def candidate_bar(overview: Overview) -> CandidateBar:
@@ -84,6 +88,24 @@ def server_words(overview: Overview, server: ServerId | None) -> str:
     return f"BQN {server} ({found.name})" if found and found.name else f"BQN {server}"
 
 
+def stages_of(
+    overview: Overview, preset: Staging | None, turn: Turn
+) -> tuple[tuple[str, str], ...]:
+    """The choices of the commit form for a canary, each with its words; none for one server."""
+    if len(overview.servers) < 2:
+        return ()
+    at_once = "all servers at once"
+    usual = at_once
+    if preset is not None and preset.canary is not None:
+        first = server_words(overview, preset.canary)
+        usual = f"{first} first, the others {preset.pause_s} s later (setting)"
+    choices = [("", usual)]
+    if preset is not None or turn.held is not None:
+        choices.append(("none", f"{at_once}, also what still waits for a canary"))
+    servers = [(str(s.id), f"{server_words(overview, s.id)} first") for s in overview.servers]
+    return (*choices, *servers)
+
+
 def new_request_id() -> str:
     """A name for one intended commit; the same name is never committed twice."""
     return uuid.uuid4().hex
@@ -95,6 +117,8 @@ def commit_form() -> CommitForm:
         request_id=request.form.get("request_id", "")[:64] or new_request_id(),
         message=request.form.get("message", "").replace("\r\n", "\n").strip(),
         choices=choices_of(request.form),
+        canary=request.form.get("canary", ""),
+        pause=request.form.get("pause", str(USUAL_PAUSE_S)).strip(),
     )
 
 
@@ -104,7 +128,14 @@ def objection(form: CommitForm) -> str | None:
         return "Write a message: what changes and why. It is kept in the history."
     if len(form.message) > LONGEST_MESSAGE:
         return f"The message is longer than {LONGEST_MESSAGE} characters."
+    if form.canary and staging_asked(form) is None:
+        return f"A pause is 0 to {LONGEST_PAUSE_S} whole seconds."
     return None
+
+
+def staging_asked(form: CommitForm) -> Staging | None:
+    """What the form says about a canary server; None leaves it to the settings."""
+    return staging_of({CANARY: form.canary, PAUSE: form.pause})
 
 
 def tell_committed(committed: Committed) -> None:
@@ -148,7 +179,8 @@ def commit() -> ResponseReturnValue:
     complaint = objection(form) or _not_seen(comparison)
     if complaint is not None:
         return _compare_page(_refused(form, complaint)), 422
-    match desk().commit(current_person(), form.message, form.request_id, form.choices):
+    staging = staging_asked(form)
+    match desk().commit(current_person(), form.message, form.request_id, form.choices, staging):
         case Committed() as committed:
             tell_committed(committed)
             return redirect(url_for("history.revision", revision=committed.revision), 303)
@@ -184,7 +216,7 @@ def commit_told(outcome: CommitOutcome) -> str | None:
 
 
 def _refused(form: CommitForm, sentence: str) -> CommitForm:
-    return CommitForm(form.request_id, form.message, form.choices, sentence)
+    return replace(form, refusal=sentence)
 
 
 def _not_seen(comparison: Comparison | None) -> str | None:
@@ -215,4 +247,5 @@ def _compare_page(form: CommitForm) -> str:
         questions=questions(comparison.disagreements, form.choices) if comparison else (),
         servers=[server_words(overview, s) for s in comparison.servers] if comparison else [],
         shown=fingerprint(comparison) if comparison else "",
+        stages=stages_of(overview, desk().staging.preset(), desk().staging.turn()),
     )

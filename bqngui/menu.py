@@ -37,7 +37,14 @@ class Group:
 MENU: tuple[Entry | Group, ...] = (
     Entry("Dashboard", "dashboard.show", "bi-speedometer2"),
     Group("Statistics", "bi-graph-up", (Entry("Elections", "elections.show", "bi-flag"),)),
-    Group("Configuration", "bi-gear", (Entry("Text", "configuration.show", "bi-file-text"),)),
+    Group(
+        "Configuration",
+        "bi-gear",
+        (
+            Entry("Text", "configuration.show", "bi-file-text"),
+            Entry("Changes from outside", "drift.show", "bi-exclamation-diamond"),
+        ),
+    ),
     Entry("History", "history.show", "bi-clock-history"),
     Group(
         "Administration",

@@ -33,7 +33,8 @@ class Running:
 
     `commit` is the last commit that was applied and worked, `hash` that of what runs now
     (as far as it can be read back). `target` is the commit that is being applied or that
-    failed. `sentence` is what people are shown.
+    failed. `sentence` is what people are shown. `drifted_at` is when a change from outside
+    was first seen.
     """
 
     result: Result
@@ -42,6 +43,7 @@ class Running:
     hash: str | None = None
     applied_at: datetime | None = None
     target: CommitId | None = None
+    drifted_at: datetime | None = None
 
 
 NEVER = Running("never", "nothing was applied on this server yet")
@@ -140,7 +142,10 @@ def observe(last: Running, worked: str | None, reading: Reading) -> Running:
 def _seen(last: Running, result: Result, sentence: str, found: str | None) -> Running:
     if last.result == result:
         sentence = last.sentence
-    return replace(last, result=result, sentence=sentence, hash=found, target=None)
+    since = last.drifted_at if result == "drifted" else None
+    return replace(
+        last, result=result, sentence=sentence, hash=found, target=None, drifted_at=since
+    )
 
 
 def running_to_json(running: Running) -> dict[str, Any]:
@@ -152,6 +157,7 @@ def running_to_json(running: Running) -> dict[str, Any]:
         "hash": running.hash,
         "applied_at": None if running.applied_at is None else running.applied_at.isoformat(),
         "target": running.target,
+        "drifted_at": None if running.drifted_at is None else running.drifted_at.isoformat(),
     }
 
 
@@ -162,7 +168,7 @@ def running_from_json(value: Any) -> Running:
         ValueError: it is not such a record.
     """
     try:
-        at = value["applied_at"]
+        at, drifted_at = value["applied_at"], value.get("drifted_at")
         result: Result = value["result"]
         if result not in ("never", "applying", "applied", "failed", "drifted"):
             raise ValueError(result)
@@ -173,6 +179,7 @@ def running_from_json(value: Any) -> Running:
             hash=value["hash"],
             applied_at=None if at is None else datetime.fromisoformat(at),
             target=value["target"],
+            drifted_at=None if drifted_at is None else datetime.fromisoformat(drifted_at),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record of what runs: {error}") from error

@@ -47,6 +47,7 @@ from scheduler.apply_plan import (
     running_to_json,
 )
 from scheduler.commands import Finished, run_command
+from scheduler.outside import Trace, trace_of
 from scheduler.state_dir import read_json, write_durably, write_json
 
 _MOST_HASHES: Final = 16
@@ -96,6 +97,7 @@ class ApplyCommands:
     read: tuple[str, ...] = ()
     timeout_s: float = 60.0
     read_every_s: float = 10.0
+    who: tuple[str, ...] = ()
 
 
 def text_hash(sealed: str) -> str:
@@ -142,6 +144,25 @@ class Applier:
     def running(self) -> Running:
         """What is known to run, without looking."""
         return self._running
+
+    def found(self) -> str:
+        """What runs now: canonical, sealed with the current key.
+
+        Raises:
+            ConfigRepoError: it is no configuration; carries the problems.
+            OSError: it cannot be read; the message says why.
+        """
+        if not self._commands.read:
+            return self._texts.sealed(self._running_conf.read_bytes())
+        done = run_command(self._commands.read, self._commands.timeout_s)
+        if done.problem is not None:
+            raise OSError(f"what runs cannot be read back: {done.problem}")
+        return self._texts.sealed(done.output)
+
+    def trace(self) -> Trace:
+        """Who changed what runs, and when, as far as the system knows."""
+        file = None if self._commands.read else self._running_conf
+        return trace_of(file, self._commands.who, self._commands.timeout_s)
 
     def check(self) -> Running:
         """Look at what runs, and say whether somebody changed it from outside."""
@@ -339,6 +360,8 @@ class Applier:
         return ""
 
     def _remember(self, running: Running) -> None:
+        if running.result == "drifted" and running.drifted_at is None:
+            running = replace(running, drifted_at=self._now())
         if running != self._running:
             write_json(self._record, running_to_json(running))
             self._running = running

@@ -19,10 +19,9 @@ from typing import Any
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import Store
-from scheduler.applying import Applier, ApplyCommands
+from scheduler.apply_assembly import ApplyParts, preset_of
 from scheduler.audit import AuditLog
-from scheduler.auditing import Auditing, auditors_of
-from scheduler.auditing_seam import CloneWays
+from scheduler.auditing import Auditing, auditors_of, ways_of
 from scheduler.authorized_keys import GATE
 from scheduler.changes import Changes, line_of
 from scheduler.clock import Clock
@@ -32,6 +31,7 @@ from scheduler.control_view import ControlRole, ControlView
 from scheduler.desk import ServerDesk
 from scheduler.doors import Doors
 from scheduler.drafts import Drafts
+from scheduler.drift import ROUTE as DRIFT_ROUTE
 from scheduler.editing import Editing
 from scheduler.founding import keyring_path, signer_of
 from scheduler.gathering import Gathering
@@ -53,7 +53,6 @@ from scheduler.reporting import Reporting
 from scheduler.roster import Roster
 from scheduler.rpc import RpcServer
 from scheduler.rpc_client import RpcClient, call_join
-from scheduler.running_text import RunningText
 from scheduler.sampling import Sampler, meter_of
 from scheduler.settings_table import Settings
 from scheduler.ssh import SshPool
@@ -88,6 +87,9 @@ class Assembly:
         hash_password: turns the clear password of a user into its hash.
         stopping: is set when the program is told to stop.
     """
+
+    clock: Clock
+    editing: Editing
 
     def __init__(
         self,
@@ -226,19 +228,8 @@ class Assembly:
         )
         self.observer = Observer(self.me, self.roster.active, call, time.monotonic)
         self.stack.callback(self.observer.close)
-        self.applier = Applier(
-            self.state.path,
-            self.me,
-            self.store,
-            RunningText(self.store, self.vault, self.me),
-            ApplyCommands(
-                self.settings.apply.apply_command,
-                self.settings.apply.health_command,
-                self.settings.apply.read_command,
-                self.settings.apply.timeout_s,
-            ),
-            now=lambda: datetime.now(UTC),
-        )
+        self.applying = ApplyParts(self, call)
+        self.applier = self.applying.applier
         samples = self.settings.samples
         meter = meter_of(
             samples.source, samples.access, samples.internet, self.me, lambda: self._newest()[1]
@@ -286,6 +277,7 @@ class Assembly:
             push_errors=self._push_errors,
             alarms=lambda: (
                 *self.reactions.alarms(),
+                *self.applying.run.alarms(),
                 *self.heal.settling.alarms(),
                 *self.members.ops.alarms(),
             ),
@@ -341,7 +333,7 @@ class Assembly:
             ),
             self.audit,
             self.state.repository,
-            Auditing(self.submission, self._newest, self._clone_ways, self.audit.write),
+            Auditing(self.submission, self._newest, ways_of(self), self.audit.write),
             self.members.ops,
             self.watching.doctor,
             self.watching.elections,
@@ -406,11 +398,6 @@ class Assembly:
 
     def _overview(self) -> Overview:
         return overview_of(self.gathering.facts())
-
-    def _clone_ways(self) -> CloneWays:
-        return CloneWays(
-            self.settings.ssh.user or account(), self.settings.ssh.port, self.ssh_host_key
-        )
 
     def _push_errors(self) -> dict[ServerId, str]:
         states = self.replicator.states()
@@ -486,6 +473,7 @@ class Assembly:
             routes={
                 "/report": self.reporting.answer,
                 "/commit": self.submission.receive,
+                DRIFT_ROUTE: self.applying.drift.answer,
                 "/probe": self.reporting.probe,
                 **self.watching.routes,
                 **self.members.routes,
@@ -510,11 +498,6 @@ class Assembly:
         self.reactions.view_changed(view)
         if self.watching.viewed(view):
             self.clock.wake("elections")
-
-    def _apply(self) -> str:
-        self.applier.apply(self.changes.head())
-        running = self.applier.check()
-        return f"{running.result}: {running.sentence}"
 
     def _sample(self) -> str:
         self.sampler.take(time.monotonic())

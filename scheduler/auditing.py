@@ -6,12 +6,15 @@ Core: works on the commit path.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from configrepo.model import Files
 from scheduler.accounts import find_user, path_of_user, rewritten, users_of
 from scheduler.auditing_seam import CloneWays
 from scheduler.authorized_keys import Auditor
+from scheduler.settings_table import Settings
 from scheduler.ssh_keys import PublicKey
+from scheduler.sshd import account
 from scheduler.submission import Submission
 from scheduler.views import CommitOutcome, Committed, Disagreed, Person, Refused
 from scheduler.wire import ChangeRequest
@@ -22,6 +25,23 @@ def auditors_of(files: Files) -> Iterator[Auditor]:
     for user in users_of(files):
         for stored in user.ssh_keys:
             yield Auditor(user.name, stored.key)
+
+
+class Reached(Protocol):
+    """What says how a server is reached over SSH."""
+
+    settings: Settings
+    ssh_host_key: str
+
+
+def ways_of(server: Reached) -> Callable[[], CloneWays]:
+    """How a running server is reached, asked anew each time."""
+
+    def ways() -> CloneWays:
+        ssh = server.settings.ssh
+        return CloneWays(ssh.user or account(), ssh.port, server.ssh_host_key)
+
+    return ways
 
 
 class Auditing:

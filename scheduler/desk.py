@@ -12,15 +12,19 @@ from pathlib import Path
 
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
+from scheduler.apply_assembly import ApplyParts
+from scheduler.apply_turn import Staging
 from scheduler.audit import AuditLog
 from scheduler.auditing_seam import AuditingDesk
 from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
+from scheduler.drift_seam import DriftDesk
 from scheduler.editing import Editing
 from scheduler.elections_seam import ElectionsRoom
 from scheduler.membership import Membership
 from scheduler.operations_seam import Operations
 from scheduler.people import People
+from scheduler.staging_seam import StagingDesk
 from scheduler.replication_seam import ReplicationDesk
 from scheduler.unifying import Unifying
 from scheduler.views import (
@@ -66,6 +70,8 @@ class ServerDesk:
         disagreements: DisagreementsDesk,
         *,
         replication: Callable[[], ReplicationDesk],
+        *,
+        applying: ApplyParts,
     ) -> None:
         self._overview = overview
         self._editing = editing
@@ -75,6 +81,7 @@ class ServerDesk:
         self._audit = audit
         self._repository = repository
         self._auditing = auditing
+        self._applying = applying
         self._operations = operations
         self._doctor = doctor
         self._elections = elections
@@ -139,10 +146,15 @@ class ServerDesk:
         return self._editing.compare(person)
 
     def commit(
-        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
     ) -> CommitOutcome:
         """See `Desk`."""
-        outcome = self._editing.commit(person, message, request_id, choices)
+        outcome = self._editing.commit(person, message, request_id, choices, staging)
         return self._noted(person, "commit", outcome)
 
     def history(
@@ -281,6 +293,16 @@ class ServerDesk:
     def auditing(self) -> AuditingDesk:
         """See `Desk`."""
         return self._auditing
+
+    @property
+    def drift(self) -> DriftDesk:
+        """See `Desk`."""
+        return self._applying.drift
+
+    @property
+    def staging(self) -> StagingDesk:
+        """See `Desk`."""
+        return self._applying
 
     def audit(self, person: Person, action: str, result: str) -> None:
         """See `Desk`."""

@@ -15,7 +15,10 @@ from typing import Protocol
 
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
+from scheduler.apply_turn import Staging
 from scheduler.auditing_seam import AuditingDesk
+from scheduler.drift_seam import DriftDesk
+from scheduler.staging_seam import StagingDesk
 from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
 from scheduler.elections_seam import ElectionsRoom
@@ -111,9 +114,17 @@ class Desk(Protocol):
         ...
 
     def commit(
-        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
     ) -> CommitOutcome:
-        """Commit the candidate, here or (on a secondary) at the primary."""
+        """Commit the candidate, here or (on a secondary) at the primary.
+
+        `staging` None leaves to the settings whether a canary server applies it first.
+        """
         ...
 
     # history
@@ -227,6 +238,16 @@ class Desk(Protocol):
 
     def revoke_token(self, person: Person, user: str, name: str, request_id: str) -> CommitOutcome:
         """Remove a token; one commit."""
+        ...
+
+    @property
+    def drift(self) -> DriftDesk:
+        """Changes of running configurations from outside."""
+        ...
+
+    @property
+    def staging(self) -> StagingDesk:
+        """One canary server first."""
         ...
 
     @property

@@ -27,6 +27,7 @@ from configrepo.schema import COMMON_UNDEFINED_FILE
 from configrepo.store import CommitId, Revision, Store
 from configrepo.unify import Answer, RowId
 from configrepo.writer import canonical_text
+from scheduler.apply_turn import Staging
 from scheduler.changes import Changes, changes_between, lay_over, title_of
 from scheduler.drafts import Candidate, Drafts
 from scheduler.submission import Submission
@@ -209,15 +210,38 @@ class Editing:
             return None
         return self._changes.compare(candidate.base, candidate.changes, {}, self._members())
 
+    def propose(
+        self, person: Person, base: str, changes: Mapping[str, str | None]
+    ) -> Edited | Refused:
+        """Make changes against a commit the person's candidate; never over another one."""
+        if self._drafts.candidate(person) is not None:
+            return Refused("You have a candidate already: commit or discard it first.")
+        if not self._store.has(CommitId(base)):
+            return Refused(f"Revision {base[:10]} is not on this server yet: try again.")
+        self._drafts.keep_candidate(person, Candidate(base, changes))
+        return Edited(tuple(sorted(changes)))
+
     def commit(
-        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
     ) -> CommitOutcome:
         """See `Desk.commit`."""
         candidate = self._drafts.candidate(person)
         if candidate is None:
             repeated = self._repeated(request_id)
             return repeated or Refused("There is no candidate to commit.")
-        request = ChangeRequest(candidate.base, candidate.changes, message, request_id, choices)
+        request = ChangeRequest(
+            candidate.base,
+            candidate.changes,
+            message,
+            request_id,
+            choices,
+            {} if staging is None else staging.trailers,
+        )
         outcome = self._submission.submit(request, person)
         if isinstance(outcome, Committed):
             self._drafts.keep_candidate(person, None)

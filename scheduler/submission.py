@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from configrepo.members import Member
 from configrepo.model import Files, ServerId
 from configrepo.store import CommitId, Store
 from scheduler.accounts import find_user, path_of_user, read_user
+from scheduler.apply_turn import Staging
 from scheduler.changes import CLUSTER, Changes, Standing, line_of
 from scheduler.control_view import ControlView
 from scheduler.election_events import cause_to_lead
@@ -32,6 +34,7 @@ from scheduler.wire import (
 )
 
 ARRIVES_WITHIN_S = 5.0
+SHARED = ("common/", "servers/")
 ROUTE = "/commit"
 
 
@@ -83,6 +86,7 @@ class Submission:
         self._me = me
         self._store = store
         self._changes = changes
+        self._preset = preset
         self._control = control
         self._members = members
         self._call = call
@@ -114,6 +118,12 @@ class Submission:
         if primary is None:
             return Refused(standing.refusal)
         return self._forward(primary, request, person, own_password)
+
+    def _staged(self, request: ChangeRequest) -> ChangeRequest:
+        """A change with the staging of this server's settings, if it names none of its own."""
+        if self._preset is None or not any(p.startswith(SHARED) for p in request.changes):
+            return request
+        return replace(request, trailers={**self._preset.trailers, **request.trailers})
 
     def _primary(self) -> Member | None:
         following = self._control().following
@@ -166,6 +176,7 @@ class Submission:
         if isinstance(person, Refused):
             return outcome_to_json(person)
         own_password = own_password and _only_own_password(files, request, person)
+        request = self._staged(request)
         outcome = self._changes.commit(request, person, own_password)
         return outcome_to_json(self._acknowledge(outcome))
 

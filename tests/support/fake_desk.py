@@ -29,6 +29,7 @@ from configrepo.unify import (
     propose,
     settle,
 )
+from scheduler.apply_turn import Staging
 from scheduler.views import (
     AddForm,
     AuditEntry,
@@ -54,6 +55,7 @@ from scheduler.views import (
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
 from tests.support.fake_auditing import FakeAuditing
+from tests.support.fake_drift import FakeDrift, FakeStaging
 from tests.support.fake_disagreements import FakeDisagreements
 from tests.support.fake_doctor import FakeDoctor, FakeElections
 from tests.support.fake_history import laid_over
@@ -74,6 +76,9 @@ class FakeDesk(FakeUsers):
         self.unifying_now: Unification | None = None
         self.audited: list[AuditEntry] = []
         self.auditing = FakeAuditing(self)
+        self.drift = FakeDrift(self._propose)
+        self.staging = FakeStaging()
+        self.staged: Staging | None = None
         self.operations = FakeOperations(self)
         self.replication = FakeReplication(self.overview)
         self.doctor = FakeDoctor(tuple(server.id for server in view.servers), view.me)
@@ -223,10 +228,23 @@ class FakeDesk(FakeUsers):
         after = laid_over(self._commits.tree(), overlay)
         return self._comparison(base, after, self._conflicts(base, overlay))
 
+    def _propose(self, person: Person, changes: Mapping[str, str | None]) -> Edited | Refused:
+        """A candidate of what was changed from outside."""
+        if person.name in self._candidates:
+            return Refused("You have a candidate already: commit or discard it first.")
+        self._candidates[person.name] = (self._commits.head, dict(changes))
+        return Edited(tuple(sorted(changes)))
+
     def commit(
-        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
     ) -> CommitOutcome:
         """Commit the overlay; what somebody else changed meanwhile must be chosen."""
+        self.staged = staging
         kept = self._candidates.get(person.name)
         if request_id in self._requests or self.refusal or kept is None:
             return self._repeated(request_id, "There is nothing to commit.")
