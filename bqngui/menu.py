@@ -54,6 +54,7 @@ MENU: tuple[Entry | Group, ...] = (
             Entry("Connectivity", "doctor.show", "bi-activity"),
             Entry("Unify", "unify.show", "bi-union"),
             Entry("Disagreements", "disagreements.show", "bi-signpost-split"),
+            Entry("Replication", "replication.show", "bi-send"),
             Entry("Backup", "backup.show", "bi-save"),
             Entry("Users and tokens", "users.show", "bi-people"),
             Entry("Audit log", "audit.show", "bi-journal-text"),

@@ -223,6 +223,7 @@ class Assembly:
             self._view,
             self.roster.active,
             call,
+            preset=preset_of(self.settings.apply),
             acknowledge=lambda outcome: self.replicating.acknowledge(outcome),
             no_room=lambda: self.replicating.disk.read_only_reason(),
         )
@@ -243,7 +244,7 @@ class Assembly:
             self.roster,
             self.changes,
             self.applier,
-            lambda: (self.applier.running().result, self.applier.running().sentence),
+            self.applying.run.shown,
             self.sampler,
             refs=lambda: self.replicating.own_refs(),
             unreached=lambda: self.replicating.unreached(),
@@ -309,19 +310,20 @@ class Assembly:
         self.watching = Watching(self, call)
         self.stack.callback(self.watching.close)
         self.replicating = ReplicationParts(self, self._view)
+        self.editing = Editing(
+            self.me,
+            self.store,
+            self.drafts,
+            self.changes,
+            self.submission,
+            self.vault.seal_document,
+            members=lambda: tuple(m.id for m in self.roster.active()) or (self.me,),
+            running=self.gathering.running_on,
+            saved=self.replicating.whereabouts.of,
+        )
         self.desk = ServerDesk(
             self._overview,
-            Editing(
-                self.me,
-                self.store,
-                self.drafts,
-                self.changes,
-                self.submission,
-                self.vault.seal_document,
-                members=lambda: tuple(m.id for m in self.roster.active()) or (self.me,),
-                running=self.gathering.running_on,
-                saved=self.replicating.whereabouts.of,
-            ),
+            self.editing,
             self.membership,
             self.unifying,
             People(
@@ -338,6 +340,7 @@ class Assembly:
             self.watching.doctor,
             self.watching.elections,
             self.heal.settling,
+            applying=self.applying,
             replication=lambda: self.replicating.room,
         )
 
@@ -453,7 +456,7 @@ class Assembly:
         self.replicating.schedule(self.clock)
         if self.own_sshd is not None:
             self.clock.every(5.0, self.own_sshd.keep_alive, "sshd", "upkeep")
-        self.clock.every(1.0, self.replicating.noting(self._apply), "apply", "apply")
+        self.clock.every(1.0, self.replicating.noting(self.applying.run.run), "apply", "apply")
         self.clock.every(1.0, self.replicator.run, "replicate", "push")
         self.clock.every(2.0, self.reactions.heal, "heal", "heal")
         self.clock.every(2.0, self.observer.observe, "observe", "observe")

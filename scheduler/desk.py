@@ -24,8 +24,8 @@ from scheduler.elections_seam import ElectionsRoom
 from scheduler.membership import Membership
 from scheduler.operations_seam import Operations
 from scheduler.people import People
-from scheduler.staging_seam import StagingDesk
 from scheduler.replication_seam import ReplicationDesk
+from scheduler.staging_seam import StagingDesk
 from scheduler.unifying import Unifying
 from scheduler.views import (
     Account,
@@ -69,9 +69,8 @@ class ServerDesk:
         elections: ElectionsRoom,
         disagreements: DisagreementsDesk,
         *,
-        replication: Callable[[], ReplicationDesk],
-        *,
         applying: ApplyParts,
+        replication: Callable[[], ReplicationDesk],
     ) -> None:
         self._overview = overview
         self._editing = editing

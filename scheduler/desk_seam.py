@@ -17,13 +17,13 @@ from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.apply_turn import Staging
 from scheduler.auditing_seam import AuditingDesk
-from scheduler.drift_seam import DriftDesk
-from scheduler.staging_seam import StagingDesk
 from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
+from scheduler.drift_seam import DriftDesk
 from scheduler.elections_seam import ElectionsRoom
 from scheduler.operations_seam import Operations
 from scheduler.replication_seam import ReplicationDesk
+from scheduler.staging_seam import StagingDesk
 from scheduler.views import (
     Account,
     AddForm,

@@ -320,8 +320,8 @@ def _view(
         term=revision.trailers.get("Term", ""),
         server=revision.trailers.get("Server", ""),
         running_on=tuple(server for server, commit in running.items() if commit == revision.id),
-        saved=saved.get(revision.id, Whereabouts()),
         begins_term="Predecessor" in revision.trailers,
+        saved=saved.get(revision.id, Whereabouts()),
     )
 
 

@@ -78,6 +78,7 @@ class Submission:
         control: Callable[[], ControlView],
         members: Callable[[], tuple[Member, ...]],
         call: Call,
+        preset: Staging | None = None,
         acknowledge: Callable[[CommitOutcome], CommitOutcome] = lambda outcome: outcome,
         no_room: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -113,7 +114,9 @@ class Submission:
             return Refused(full)
         standing = self.standing()
         if standing.refusal is None:
-            return self._acknowledge(self._changes.commit(request, person, own_password))
+            return self._acknowledge(
+                self._changes.commit(self._staged(request), person, own_password)
+            )
         primary = self._primary()
         if primary is None:
             return Refused(standing.refusal)

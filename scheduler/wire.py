@@ -19,7 +19,6 @@ from configrepo.unify import Answer, RowId, answers_from_json, answers_to_json
 from scheduler.errors import RemoteRefused
 from scheduler.views import CommitOutcome, Committed, Disagreed, Person, Refused, Role
 
-
 FORWARDED = frozenset({"Reverts-To", "Canary", "Canary-Pause"})
 """What a secondary may say in a commit; everything else the primary says itself."""
 MESSAGE_CHARACTERS = 10_000

@@ -55,9 +55,9 @@ from scheduler.views import (
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
 from tests.support.fake_auditing import FakeAuditing
-from tests.support.fake_drift import FakeDrift, FakeStaging
 from tests.support.fake_disagreements import FakeDisagreements
 from tests.support.fake_doctor import FakeDoctor, FakeElections
+from tests.support.fake_drift import FakeDrift, FakeStaging
 from tests.support.fake_history import laid_over
 from tests.support.fake_operations import FakeOperations
 from tests.support.fake_replication import FakeReplication
@@ -78,9 +78,9 @@ class FakeDesk(FakeUsers):
         self.auditing = FakeAuditing(self)
         self.drift = FakeDrift(self._propose)
         self.staging = FakeStaging()
+        self.replication = FakeReplication(self.overview)
         self.staged: Staging | None = None
         self.operations = FakeOperations(self)
-        self.replication = FakeReplication(self.overview)
         self.doctor = FakeDoctor(tuple(server.id for server in view.servers), view.me)
         self.elections = FakeElections()
         self.disagreements = FakeDisagreements()
