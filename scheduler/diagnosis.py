@@ -152,6 +152,8 @@ def _line(
     if len(targets) > 1 and len(sources) == 1:
         return line
     members = [known[target] for target in targets if target in known]
+    if len(sources) == 1:
+        members = [member.seen_by(sources[0]) for member in members]
     ports = sorted(_port(first.what, member) for member in members)
     source = known.get(sources[0]) if len(sources) == 1 else None
     only = members[0] if len(members) == 1 else None
@@ -179,6 +181,8 @@ def _sentence(
     first = group[0]
     reason = first.detail or causes.said(first.cause)
     member = known.get(targets[0]) if len(targets) == 1 else None
+    if member is not None and len(sources) == 1:
+        member = member.seen_by(sources[0])
     if len(sources) > 1 and set(sources) & set(targets):
         named = f"{len(sources)} servers ({ranges(sources)})"
         return f"{named} do not reach one another {_lane(first.what, True)}: {reason}."

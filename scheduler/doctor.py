@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from configrepo.members import Member
+from configrepo.errors import ConfigRepoError
+from configrepo.members import Member, member_file, members_of
 from configrepo.model import ServerId
 from scheduler import causes
 from scheduler.diagnosis import Facts, diagnose
@@ -42,7 +43,7 @@ from scheduler.findings import (
     standpoint_from_json,
 )
 from scheduler.probing import ROUTE
-from scheduler.state_dir import StateDirError, read_json, write_json
+from scheduler.state_dir import read_json, write_json
 from scheduler.submission import Call
 from scheduler.views import Person, Reach, Refused
 
@@ -87,7 +88,7 @@ class Doctor:
     Args:
         me: this server.
         path: where the last result is kept.
-        members: the active members, this server included.
+        members: the active members as they are committed, this server included.
         call: asks another member.
         own: asks this server itself, as the others are asked.
         check: tries an address that is not a member's.
@@ -248,7 +249,7 @@ class Doctor:
     def _asked(self, member: Member, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         if member.id == self._me:
             return self._own(self._me, body)
-        return self._call(member, ROUTE, body, timeout_s)
+        return self._call(member.seen_by(self._me), ROUTE, body, timeout_s)
 
     def _tell_cancelled(self, run: _Run, source: _Source) -> None:
         if source.started:
@@ -283,7 +284,7 @@ class Doctor:
         try:
             stored = read_json(self._path)
             return None if stored is None else _from_json(stored)
-        except (StateDirError, KeyError, TypeError, ValueError, RemoteRefused) as error:
+        except (SchedulerError, ConfigRepoError, LookupError, TypeError, ValueError) as error:
             _log.warning("the last result of the doctor cannot be read: %s", error)
             return None
 
@@ -317,7 +318,7 @@ def _to_json(run: _Run) -> dict[str, Any]:
         "began": run.began.isoformat(),
         "ended": None if run.ended is None else run.ended.isoformat(),
         "stage": run.stage,
-        "members": [asdict(member) for member in run.members],
+        "members": dict(member_file(member) for member in run.members),
         "rows": [[source, found] for source, found in rows.items()],
         "not_asked": [[server, *why] for server, why in run.not_asked.items()],
         "standpoints": [[s, asdict(place)] for s, place in run.standpoints.items()],
@@ -325,7 +326,7 @@ def _to_json(run: _Run) -> dict[str, Any]:
 
 
 def _from_json(stored: Mapping[str, Any]) -> _Run:
-    members = tuple(Member(**member) for member in stored["members"])
+    members = members_of(dict(stored["members"]))
     ids = {member.id for member in members}
     return _Run(
         name=str(stored["run"]),

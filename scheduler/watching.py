@@ -78,7 +78,7 @@ class Watching:
         self.doctor = Doctor(
             me,
             state.path / "doctor.json",
-            server.roster.active,
+            self._members,
             call,
             self._probing.answer,
             check,
@@ -105,6 +105,10 @@ class Watching:
         self.doctor.close()
         self._probing.close()
         self.elections.write()
+
+    def _members(self) -> tuple[Member, ...]:
+        records = self._server.roster.records()
+        return tuple(member for member in records if member.state == "active")
 
     def _standpoint(self, asker: ServerId) -> Standpoint:
         own, other = self._server.roster.member(self._server.me), self._server.roster.member(asker)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from configrepo.members import Member
+from configrepo.members import Member, SeenFrom
 from configrepo.model import ServerId
 from scheduler import causes
 from scheduler.diagnosis import Facts, diagnose, ranges
@@ -51,6 +52,18 @@ def test_one_exception_names_the_pair_the_cause_and_the_rule() -> None:
         "nft insert rule inet filter input ip saddr 10.0.0.0 tcp dport 63501 accept"
     )
     assert line.advice
+
+
+def test_an_address_is_the_one_that_the_source_dials() -> None:
+    seen = SeenFrom(ServerId(0), "192.0.2.1", control_port=9001)
+    members = (member(0), replace(member(1), seen_from=(seen,)))
+    pairs = (
+        Pair(ServerId(0), ServerId(1), Finding("refused"), OK),
+        Pair(ServerId(1), ServerId(0), OK, OK),
+    )
+    (line,) = diagnose(Facts(members, pairs, {}, {})).lines
+    assert "(192.0.2.1, TCP 9001)" in line.sentence
+    assert "tcp dport 9001 accept" in line.rules[0].line
 
 
 def test_what_all_others_say_of_one_server_is_one_line() -> None:

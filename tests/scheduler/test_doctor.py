@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from configrepo.members import Member
+from configrepo.members import Member, SeenFrom
 from configrepo.model import ServerId
 from scheduler.doctor import Doctor
 from scheduler.findings import Finding, Standpoint
@@ -21,6 +21,7 @@ from scheduler.rpc_client import RpcClient
 from scheduler.views import Person, Reach, Refused, Role
 from tests.support.front_door import FrontDoor
 from tests.support.identities import identity
+from tests.support.sshd import public_line
 
 OTTO = Person("otto", Role.OPERATOR, "192.0.2.9")
 NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -87,8 +88,9 @@ class Servers:
                 22,
                 door.port,
                 identity(n).certificate_b64,
-                "",
-                "",
+                public_line(identity(n).private_key),
+                public_line(identity(n).private_key),
+                seen_from=(SeenFrom(ServerId(9), "192.0.2.1"),),
             )
             for n, door in enumerate(doors)
         )
@@ -153,8 +155,9 @@ def test_the_result_outlives_a_restart(three: Servers) -> None:
     assert three.doctor().view() == doctor.view()
 
 
-def test_a_damaged_result_counts_as_none(three: Servers) -> None:
-    (three.folder / "doctor.json").write_text('{"run": 1}')
+@pytest.mark.parametrize("text", ["{", '{"run": 1}', '{"members": ["a"]}', '{"members": {"x": 1}}'])
+def test_a_damaged_result_counts_as_none(three: Servers, text: str) -> None:
+    (three.folder / "doctor.json").write_text(text)
     assert three.doctor().view().stage == "none"
 
 
