@@ -1,8 +1,9 @@
 """Looks at what commits bring that is not here yet, before they are let in.
 
 The objects may come from a server that lies: a tree can be huge, endlessly deep, or a
-few objects that unfold to millions of files. So git first says kinds and sizes without
-inflating anything, files are counted per tree and not per path, and the walk is bounded.
+few objects that unfold to millions of files. So kinds and sizes are looked at first without
+inflating anything (of a small push here, else by git), files are counted per tree and not
+per path, and the walk is bounded.
 
 Edge: the repository on disk.
 """
@@ -21,6 +22,7 @@ from configrepo.admission import (
     IncomingFile,
 )
 from configrepo.revision import CommitId
+from configrepo.store.loose import Loose
 from configrepo.store.objects import Objects
 
 _DEEPEST = 8
@@ -33,20 +35,31 @@ def brought_by(
     """What `tips` reach that no ref of the repository does."""
     if not tips:
         return Brought()
-    ids = git.new_objects(path, tips, quarantine=quarantine)
-    sizes = git.object_sizes(path, ids, quarantine)
+    loose = Loose.in_directory(objects, quarantine)
+    if loose is not None and loose.kinds_of(tips) is None:
+        loose = None
+    sizes = _sizes(path, tips, quarantine) if loose is None else loose.sizes
     heaviest = max((size for kind, size in sizes.values() if kind != "blob"), default=0)
     kinds = frozenset(kind for kind, _ in sizes.values())
     largest = max((size for kind, size in sizes.values() if kind == "blob"), default=0)
     if heaviest > LARGEST_TREE_OR_COMMIT or not kinds <= {"commit", "tree", "blob"}:
         return Brought(kinds, heaviest, largest, listed=False)
-    commits = git.rev_list(path, tips, unknown_only=True, quarantine=quarantine)
+    commits = None if loose is None else loose.commits(tips)
+    if commits is None:
+        sizes = _sizes(path, tips, quarantine)
+        commits = git.rev_list(path, tips, unknown_only=True, quarantine=quarantine)
     look = _Look(objects, sizes)
     most = max((look.count(objects.tree_id(one), 0) for one in commits), default=0)
     if most <= MOST_ENTRIES:
         look.walk(commits)
     oldest_first = tuple(reversed(commits))
     return Brought(kinds, heaviest, largest, most, tuple(look.files), look.complete, oldest_first)
+
+
+def _sizes(
+    path: Path, tips: Sequence[CommitId], quarantine: Path | None
+) -> dict[str, tuple[str, int]]:
+    return git.object_sizes(path, git.new_objects(path, tips, quarantine=quarantine), quarantine)
 
 
 class _Look:

@@ -28,6 +28,7 @@ from configrepo.layout import read_files
 from configrepo.members import FOLDER, members_of
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId
+from configrepo.store.loose import Loose
 from configrepo.store.repository import Store
 
 _NONE = "0" * 40
@@ -63,9 +64,8 @@ def facts_of_push(
     """
     moves = [_move(line) for line in lines]
     tips = list(dict.fromkeys(new for _, new, _ in moves if new is not None))
-    kinds = {
-        name: kind for name, (kind, _) in git.object_sizes(view.path, tips, view.quarantine).items()
-    }
+    loose = Loose.in_directory(view.objects, view.quarantine)
+    kinds = _kinds(view, tips, loose)
     brought = view.brought_by(_tips(moves, notes=False))
     notes = view.brought_by(_tips(moves, notes=True))
     sound = refusal_of_trees(brought) is None and refusal_of_notes(notes) is None
@@ -76,7 +76,7 @@ def facts_of_push(
             old,
             new,
             kinds.get(new or "") == "commit",
-            _grows(view, old, new, kinds),
+            _grows(view, old, new, kinds, loose if sound else None),
             makers.of(new) if sound and new is not None and kinds.get(new) == "commit" else None,
         )
         for old, new, ref in moves
@@ -163,11 +163,27 @@ def _known(name: str) -> CommitId | None:
     return None if name == _NONE else CommitId(name)
 
 
-def _grows(view: Store, old: CommitId | None, new: CommitId | None, kinds: dict[str, str]) -> bool:
+def _kinds(view: Store, tips: Sequence[CommitId], loose: Loose | None) -> dict[str, str]:
+    known = None if loose is None else loose.kinds_of(tips)
+    if known is not None:
+        return known
+    sizes = git.object_sizes(view.path, tips, view.quarantine)
+    return {name: kind for name, (kind, _) in sizes.items()}
+
+
+def _grows(
+    view: Store,
+    old: CommitId | None,
+    new: CommitId | None,
+    kinds: dict[str, str],
+    loose: Loose | None,
+) -> bool:
     if new is None or kinds.get(new) != "commit":
         return False
     try:
-        return old is None or view.is_ancestor(old, new)
+        if old is None or (loose is not None and loose.grows(old, new)):
+            return True
+        return view.is_ancestor(old, new)
     except NotFound:
         return False
 

@@ -71,7 +71,7 @@ done
 ulimit -t 120
 ulimit -v 2097152
 
-hooks=$(dirname -- "$0")
+hooks=${0%/*}
 if [ "$who" = "server $peer" ]; then
     hidden=refs/bqn/none
 else
