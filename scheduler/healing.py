@@ -13,6 +13,7 @@ Core: works on the store.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from scheduler.state_dir import read_json, write_json
 from scheduler.token_bucket import TokenBuckets
 
 _MOST_STEPS = 64
+_log = logging.getLogger(__name__)
 _NAME = "healing.json"
 
 
@@ -261,9 +263,14 @@ class Healing:
 
     def _note_confirmed(self) -> None:
         now = {**self._confirmed, **self._seams.confirmed()}
-        if now != self._confirmed:
-            self._confirmed = now
+        if now == self._confirmed:
+            return
+        self._confirmed = now
+        try:
             self._remember()
+        except OSError as error:
+            # Known until the next start; a full disk must not keep lines apart.
+            _log.warning("what the others confirmed could not be written: %s", error)
 
     def _remember(self) -> None:
         had = {str(server): head for server, head in self._confirmed.items()}

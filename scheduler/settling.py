@@ -159,7 +159,10 @@ class Settling:
         refused = self._refusal(person, held)
         if refused is not None or held is None:
             return refused or Refused(_GONE)
-        self._healing.keep(held.line.head)
+        try:
+            self._healing.keep(held.line.head)
+        except OSError as error:
+            return Refused(f"It could not be written: {error.strerror}. Free some space.")
         self._audit(person, f"keep held: {held.line.term.words}", "done")
         return None
 

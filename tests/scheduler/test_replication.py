@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -35,19 +35,25 @@ class Sender:
         self.leads = True
         self.writers = {ServerId(number) for number in range(3)}
         self.ahead: list[tuple[int, str]] = []
+        self.join: Callable[[CommitId], None] = lambda head: None
         self.replicator = Replicator(
             zero.store,
             zero.pool,
             Seams(
                 targets=lambda: self.targets,
                 leading=lambda: self.leads,
-                ahead=lambda server, refs: self.ahead.extend((server, ref) for ref in refs),
+                ahead=self._ahead,
                 writers=lambda: self.writers,
                 judge=zero.receiver.refusal_of_fetched,
                 now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
                 jitter=lambda: 0.0,
             ),
         )
+
+    def _ahead(self, server: ServerId, refs: Mapping[str, CommitId]) -> None:
+        self.ahead.extend((server, ref) for ref in refs)
+        if CLUSTER in refs:
+            self.join(refs[CLUSTER])
 
     def run_until(self, done: Callable[[PushState], bool], server: int = 1) -> PushState:
         """Run as the clock would, until a state is reached."""
@@ -217,6 +223,28 @@ def test_a_server_with_other_commits_is_not_overwritten_and_they_are_fetched(
     assert one.store.ref(CLUSTER) == other
     assert zero.store.has(other)
     assert (1, CLUSTER) in sender.ahead
+
+
+def test_what_is_joined_as_soon_as_it_is_seen_is_sent_at_once(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    other = one.commit("192.168.56.99")
+
+    def join(head: CommitId) -> None:
+        mine = zero.store.ref(CLUSTER)
+        assert mine is not None
+        files = zero.store.files(mine)
+        merge = zero.store.write_commit([mine, head], files, zero.person, "Merge", MADE)
+        zero.store.move([RefUpdate(CLUSTER, mine, merge)], "test")
+
+    sender.join = join
+    state = sender.run_until(lambda state: state.head is not None)
+    assert state.ok
+    assert state.failures == 0
+    assert state.head is not None
+    assert state.head == zero.store.ref(CLUSTER) == one.store.ref(CLUSTER)
+    assert one.store.is_ancestor(other, state.head)
 
 
 def test_after_the_merge_everybody_has_everything(
