@@ -27,7 +27,7 @@ from bqngui.candidate import (
 )
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
-from bqngui.replica_groups import saved_words
+from bqngui.replica_groups import ranges, saved_words
 from bqngui.review import file_diffs
 from bqngui.server_choice import is_revision
 from bqngui.shell import desk
@@ -47,6 +47,7 @@ def utc_words(time: datetime, form: str) -> str:
 
 
 blueprint.add_app_template_filter(saved_words, "saved_words")
+blueprint.add_app_template_filter(ranges, "id_ranges")
 
 
 @blueprint.get("")
