@@ -50,7 +50,8 @@ def read_invitation(typed: Mapping[str, str]) -> AddForm | Faulty:
         control = _port(typed, "other_control_port", "The control port", faults)
     if faults:
         return Faulty(faults)
-    return AddForm(ServerId(other_id), other, own, ssh, control)
+    replaces = typed.get("replaces", "") == "1"
+    return AddForm(ServerId(other_id), other, own, ssh, control, replaces)
 
 
 def read_joining(typed: Mapping[str, str]) -> JoinForm | Faulty:

@@ -118,7 +118,7 @@ def live() -> ResponseReturnValue:
 @needs(Role.ADMINISTRATOR)
 def add() -> ResponseReturnValue:
     """Add a server: both ways, with the steps."""
-    return render_template("cluster/add.html", page=_add_page())
+    return render_template("cluster/add.html", page=_add_page(replaces=_replaced()))
 
 
 @blueprint.get("/add/live")
@@ -133,7 +133,7 @@ def add_live() -> ResponseReturnValue:
 def invite() -> ResponseReturnValue:
     """Open an invitation."""
     typed = _typed("other_id", "other_address", "own_address", "other_ssh_port",
-                   "other_control_port")  # fmt: skip
+                   "other_control_port", "replaces")  # fmt: skip
     form = read_invitation(typed)
     if isinstance(form, Faulty):
         return _again(_add_page(invite=typed, faults=_named("invite", form.faults)))
@@ -216,6 +216,7 @@ def _add_page(
     join: Mapping[str, str] | None = None,
     faults: Mapping[str, str] | None = None,
     refused: Mapping[str, str] | None = None,
+    replaces: Mapping[str, str] | None = None,
 ) -> AddPage:
     here = desk()
     overview = here.overview()
@@ -232,11 +233,18 @@ def _add_page(
         unification=unification,
         steps=steps_of(invitation, progress, unification is not None),
         fingerprint=fingerprint_groups(knock.fingerprint if knock else progress.fingerprint),
-        invite=invite or {"own_address": own, "other_ssh_port": DEFAULT_SSH_PORT},
+        invite=invite
+        or {"own_address": own, "other_ssh_port": DEFAULT_SSH_PORT, **(replaces or {})},
         join=join or _kept(progress) or {"own_address": own, "own_ssh_port": ssh_port},
         faults=faults or {},
         refused=refused or {},
     )
+
+
+def _replaced() -> Mapping[str, str]:
+    """The server whose place other hardware is to take, as its page asks for it."""
+    server = request.args.get("replaces", "")
+    return {"other_id": server, "replaces": "1"} if server.isascii() and server.isdigit() else {}
 
 
 def _kept(progress: JoinProgress) -> Mapping[str, str] | None:

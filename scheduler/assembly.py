@@ -40,7 +40,7 @@ from scheduler.identity import Identity
 from scheduler.inviting import Inviting
 from scheduler.joincode import JoinCode, host_key_digest
 from scheduler.joining import Joining
-from scheduler.member_assembly import Given, MemberParts
+from scheduler.member_assembly import MemberParts, former_of
 from scheduler.membership import Membership, Self
 from scheduler.observing import Observer
 from scheduler.overview import overview_of
@@ -58,7 +58,7 @@ from scheduler.settings_table import Settings
 from scheduler.ssh import SshPool
 from scheduler.sshd import OwnSshd, account, system_host_key
 from scheduler.state_dir import RELEASE, StateDir
-from scheduler.submission import Call, Submission
+from scheduler.submission import Submission
 from scheduler.unifying import Unifying
 from scheduler.vault import Vault
 from scheduler.views import Overview, Reach
@@ -90,6 +90,10 @@ class Assembly:
 
     clock: Clock
     editing: Editing
+    members: MemberParts
+    reactions: Reactions
+    receiver: Receiver
+    replicating: ReplicationParts
 
     def __init__(
         self,
@@ -164,6 +168,8 @@ class Assembly:
             keep_keyring=self.vault.keep,
             check_back=self._check_joiner,
             clock=time.monotonic,
+            former=lambda server: former_of(self.store, self.roster, server),
+            on_admitted=lambda: self.doors.set(),
         )
         self.joining = Joining(
             self.state.path / "joining.json",
@@ -173,6 +179,7 @@ class Assembly:
             keep_keyring=self.vault.keep,
             on_agreed=lambda _: self.doors.set(),
             pause=self.stopping.wait,
+            own_line=lambda: self.store.ref(line_of(self.me)) or "",
         )
 
     def _ssh_host_key(self) -> str:
@@ -293,6 +300,7 @@ class Assembly:
             admitted=lambda: self.inviting.admitted,
             own_record=lambda: self.membership.own_record(),
             standing=lambda: self.reactions.start_to_lead(self.membership.own_record()),
+            expected=lambda: (self.inviting.admitted_line, self.inviting.replaces),
         )
         self.membership = Membership(
             self._myself(),
@@ -305,8 +313,10 @@ class Assembly:
             lambda member: self.reactions.fetch_line(member),
             self.settings.ssh.port,
             self.control_port,
+            alive=lambda: frozenset(p.id for p in self._view().peers if p.state == "alive"),
+            pause=self.stopping.wait,
         )
-        self.members = self._member_parts(call)
+        self.members = MemberParts(self, call)
         self.watching = Watching(self, call)
         self.stack.callback(self.watching.close)
         self.replicating = ReplicationParts(self, self._view)
@@ -344,30 +354,9 @@ class Assembly:
             replication=lambda: self.replicating.room,
         )
 
-    def _member_parts(self, call: Call) -> MemberParts:
-        return MemberParts(
-            Given(
-                me=self.me,
-                state=self.state,
-                store=self.store,
-                vault=self.vault,
-                changes=self.changes,
-                submission=self.submission,
-                roster=self.roster,
-                applier=self.applier,
-                inviting=self.inviting,
-                control=self.control,
-                audit=self.audit,
-                certificate=self.identity.certificate_b64,
-                call=call,
-                restart=self._restart,
-                later=lambda: (self.doors, self.reactions),
-            )
-        )
-
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Start the program again, as soon as whoever asked for it has an answer."""
         self.restarting = True
-        # Whoever asked for it gets an answer first.
         threading.Timer(RESTART_AFTER_S, self.stopping.set).start()
 
     def _view(self) -> ControlView:
@@ -456,13 +445,13 @@ class Assembly:
         self.replicating.schedule(self.clock)
         if self.own_sshd is not None:
             self.clock.every(5.0, self.own_sshd.keep_alive, "sshd", "upkeep")
-        self.clock.every(1.0, self.replicating.noting(self.applying.run.run), "apply", "apply")
+        apply = self.replicating.noting(self.applying.run.run)
+        self.clock.every(1.0, self.members.only_as_member(apply), "apply", "apply")
         self.clock.every(1.0, self.replicator.run, "replicate", "push")
         self.clock.every(2.0, self.reactions.heal, "heal", "heal")
         self.clock.every(2.0, self.observer.observe, "observe", "observe")
         self.clock.every(2.0, self._sample, "sample", "sample")
         self.clock.every(1.0, self.watching.run, "elections", "elections")
-        self.clock.every(5.0, self._fetch_joiner, "fetch the joiner", "push")
         self.doors.set()
         self.control.start()
         self.stack.callback(self.control.stop)
@@ -483,8 +472,8 @@ class Assembly:
             },
             join_routes={
                 **self.members.join_routes,
-                "/probe": self.reporting.probe,
                 **self.watching.join_routes,
+                "/probe": self.reporting.probe,
                 "/join/knock": lambda _address, body: self.inviting.knock(
                     self.membership.own_record(), body
                 ),
@@ -505,10 +494,3 @@ class Assembly:
     def _sample(self) -> str:
         self.sampler.take(time.monotonic())
         return "one sample taken"
-
-    def _fetch_joiner(self) -> str:
-        admitted = self.inviting.admitted
-        if admitted is None or self.store.ref(line_of(admitted.id)) is not None:
-            return "nobody is joining"
-        refused = self.membership.fetch_admitted()
-        return refused.sentence if refused else f"the line of BQN {admitted.id} was fetched"

@@ -38,6 +38,8 @@ class Verb(StrEnum):
 
 MEMBER: Final = (Verb.RECEIVE, Verb.UPLOAD, Verb.PROBE)
 """A member, and (at a joining server) the primary that takes it in."""
+REPLACING: Final = (Verb.UPLOAD, Verb.PROBE)
+"""A joining server that takes the place of a member: it fetches the line of that member."""
 KNOCKING: Final = (Verb.PROBE,)
 """A joining server (at the cluster's side): it may see that its key works."""
 

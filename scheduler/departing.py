@@ -22,15 +22,17 @@ Core: the network is behind a callable.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from configrepo.errors import RefMoved
 from configrepo.factory import FACTORY_ROOT
 from configrepo.members import Member, fingerprint
 from configrepo.model import Files, ServerId
 from configrepo.store import CommitId, Person, RefUpdate, Store
-from scheduler.changes import CLUSTER, Changes, line_of
+from scheduler.changes import CLUSTER, TRIES, Changes, line_of
 from scheduler.control_view import ControlView
 from scheduler.errors import SchedulerError
 from scheduler.vault import Vault
@@ -184,15 +186,17 @@ class Departing:
             f"Go on alone with what ran\n\n{why}",
             {"Server": str(self._me)},
         )
-        at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        updates = (
-            RefUpdate(line, head, commit),
-            RefUpdate(f"refs/former/{at}", None, cluster),
-        )
-        self._store.move(updates, "go on alone")
+        self._store.move((RefUpdate(line, head, commit),), "go on alone")
         self._store.set_head(line)
         # Last: until here a restart finds the cluster and asks again.
-        self._store.move((RefUpdate(CLUSTER, cluster, None),), "go on alone")
+        former = f"refs/former/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        for _ in range(TRIES):
+            cluster = self._store.ref(CLUSTER) or cluster
+            end = (RefUpdate(former, None, cluster), RefUpdate(CLUSTER, cluster, None))
+            # A push that was let in before may still move it.
+            with suppress(RefMoved):
+                self._store.move(end, "go on alone")
+                return
 
 
 def _own_scope(files: Files, me: ServerId) -> dict[str, str]:

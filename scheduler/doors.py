@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from configrepo.model import ServerId
-from scheduler.authorized_keys import KNOCKING, Auditor, KeyHolder, write_authorized_keys
+from scheduler.authorized_keys import (
+    KNOCKING,
+    REPLACING,
+    Auditor,
+    KeyHolder,
+    write_authorized_keys,
+)
 from scheduler.control_view import ControlView
 from scheduler.inviting import Inviting
 from scheduler.joining import Joining
@@ -55,7 +61,8 @@ class Doors:
             holders.append(KeyHolder(inviter.id, inviter.ssh_key))
         if self._inviting.admitted is not None:
             joiner = self._inviting.admitted
-            holders.append(KeyHolder(joiner.id, joiner.ssh_key, KNOCKING))
+            verbs = REPLACING if self._inviting.replaces else KNOCKING
+            holders.append(KeyHolder(joiner.id, joiner.ssh_key, verbs))
         auditors = self._auditors()
         write_authorized_keys(self._authorized_keys, holders, self._state, auditors=auditors)
 
@@ -79,10 +86,13 @@ class Doors:
     def _keys(self) -> dict[ServerId, frozenset[str]]:
         """The SSH keys of all who are known, also of members that were removed."""
         known: list[tuple[ServerId, str]] = [(self._me, self._own_key)]
-        known += [(member.id, member.ssh_key) for member in self._roster.everybody()]
+        for member in self._roster.everybody():
+            known.append((member.id, member.ssh_key))
+            known += [(member.id, former.ssh_key) for former in member.former_keys]
         agreed, admitted = self._joining.agreed, self._inviting.admitted
         if agreed is not None:
             known.append((agreed.inviter.id, agreed.inviter.ssh_key))
+            known += [(self._me, key) for key in (agreed.former.keys if agreed.former else ())]
         if admitted is not None:
             known.append((admitted.id, admitted.ssh_key))
         keys: dict[ServerId, set[str]] = {}

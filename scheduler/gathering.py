@@ -9,8 +9,9 @@ Core: asks the parts of the running server.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-from configrepo.errors import ConfigRepoError
+from configrepo.errors import ConfigRepoError, UnreadableConfig
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId, Store
@@ -94,7 +95,9 @@ class Gathering:
         known = self._expected[1]
         for server in servers:
             if server not in known:
-                known[server] = self._vault.running_hash(self._store.files(head), str(server))
+                # A commit can arrive before the key that it is sealed with.
+                with suppress(UnreadableConfig):
+                    known[server] = self._vault.running_hash(self._store.files(head), str(server))
         return dict(known)
 
     def _behind(self, head: CommitId, running: str | None) -> int:

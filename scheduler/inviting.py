@@ -35,6 +35,14 @@ Stage = Literal["waiting", "knocking", "accepted"]
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """Whose place a server takes: where that line ends, and the SSH keys that signed it."""
+
+    line: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Open:
     form: AddForm
     code: JoinCode
@@ -113,7 +121,11 @@ class Inviting:
         check_back: Callable[[Member], tuple[Reach, ...]],
         clock: Callable[[], float],
         in_background: Callable[[Callable[[], None]], None] = _in_a_thread,
+        former: Callable[[ServerId], Former | None] = lambda _: None,
+        on_admitted: Callable[[], None] = lambda: None,
     ) -> None:
+        self._former = former
+        self._on_admitted = on_admitted
         self._path = path
         self._keyring = keyring
         self._keep_keyring = keep_keyring
@@ -124,6 +136,8 @@ class Inviting:
         self._open: _Open | None = None
         stored = read_json(path)
         self._admitted = None if stored is None else record_from_json(stored["record"])
+        self._line: str | None = None if stored is None else stored.get("line")
+        self._replaces = stored is not None and stored.get("replaces") is True
 
     # --- what people do ---------------------------------------------------------------
 
@@ -167,6 +181,7 @@ class Inviting:
         with self._guard:
             self._open = None
             self._admitted = None
+            self._line, self._replaces = None, False
             self._path.unlink(missing_ok=True)
             self._guard.notify_all()
 
@@ -193,6 +208,16 @@ class Inviting:
     def admitted(self) -> Member | None:
         """The server that was let in and waits to be unified; survives a restart."""
         return self._admitted
+
+    @property
+    def admitted_line(self) -> str | None:
+        """Where that server's own line ended when it entered."""
+        return self._line
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it takes the place of a member."""
+        return self._replaces
 
     # --- what the joining server does -------------------------------------------------
 
@@ -230,7 +255,7 @@ class Inviting:
         Raises:
             RemoteRefused: it was not accepted, or the proof is wrong.
         """
-        content = {"keyring": body.get("keyring")}
+        content = {"keyring": body.get("keyring"), "line": body.get("line")}
         with self._guard:
             if self._open is None or self._open.stage != "accepted":
                 raise RemoteRefused("this server has not accepted you yet")
@@ -241,11 +266,19 @@ class Inviting:
                 raise RemoteRefused("the keyring cannot be read") from error
             self._keep_keyring(self._keyring().merged_with(joiners))
             assert invitation.record is not None
-            write_json(self._path, {"record": asdict(invitation.record)})
-            self._admitted = invitation.record
-            self._guard.notify_all()
-        answer = {"keyring": self._keyring().to_json()}
+            self._let_in(invitation.record, str(content["line"]), invitation.form.replaces)
+        self._on_admitted()
+        answer: dict[str, Any] = {"keyring": self._keyring().to_json()}
+        former = self._former(invitation.record.id) if invitation.form.replaces else None
+        if former is not None:
+            answer["former"] = {"line": former.line, "keys": list(former.keys)}
         return {**answer, "proof": prove(invitation.code.secret, "enter-answer", answer)}
+
+    def _let_in(self, record: Member, line: str, replaces: bool) -> None:
+        stored = {"record": asdict(record), "line": line, "replaces": replaces}
+        write_json(self._path, stored)
+        self._admitted, self._line, self._replaces = record, line, replaces
+        self._guard.notify_all()
 
     def _check_the_way_back(self, record: Member) -> None:
         # A filtered port takes seconds; neither the other server nor the page waits for it.

@@ -19,12 +19,13 @@ from typing import Any, Protocol
 from configrepo.members import Member, fingerprint
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
-from scheduler.inviting import record_from_json
+from scheduler.inviting import Former, record_from_json
 from scheduler.joincode import JoinCode, host_key_digest, prove, proven, read_code
 from scheduler.state_dir import read_json, write_json
 from scheduler.views import JoinProgress, Reach
 
 POLL_S = 1.0
+MOST_KEYS = 1024
 
 
 class JoinCall(Protocol):
@@ -37,10 +38,14 @@ class JoinCall(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What both servers agreed on: whom this server trusts, and in which cluster."""
+    """What both servers agreed on: whom this server trusts, and in which cluster.
+
+    `former`: this server takes the place of a member (`scheduler.succeeding`).
+    """
 
     inviter: Member
     cluster_id: str
+    former: Former | None = None
 
 
 class Joining:
@@ -55,7 +60,9 @@ class Joining:
         keep_keyring: Callable[[Keyring], None],
         on_agreed: Callable[[Agreed | None], None],
         pause: Callable[[float], bool],
+        own_line: Callable[[], str] = lambda: "",
     ) -> None:
+        self._own_line = own_line
         self._path = path
         self._call = call
         self._check = check
@@ -69,7 +76,9 @@ class Joining:
         self._agreed: Agreed | None = None
         stored = read_json(path)
         if stored is not None:
-            self._agreed = Agreed(record_from_json(stored["inviter"]), stored["cluster_id"])
+            inviter = record_from_json(stored["inviter"])
+            former = _former(stored.get("former"))
+            self._agreed = Agreed(inviter, stored["cluster_id"], former)
             self._progress = self._accepted(self._agreed)
 
     @property
@@ -165,19 +174,28 @@ class Joining:
         if host_key_digest(inviter.ssh_host_key) != code.ssh_fingerprint:
             raise WrongIdentity(f"the SSH host key of BQN {code.id} is not the one of the code")
         agreed = Agreed(inviter, code.cluster_id)
-        with self._guard:
-            if attempt != self._attempt:
-                return
-            write_json(self._path, {"inviter": asdict(inviter), "cluster_id": code.cluster_id})
-            self._agreed = agreed
-            # Before the inviting server is told: it uses its key here at once.
-            self._on_agreed(agreed)
-        content = {"keyring": self._keyring().to_json()}
+        # Before the inviting server is told: it uses its key here at once.
+        if not self._agree(attempt, agreed):
+            return
+        content = {"keyring": self._keyring().to_json(), "line": self._own_line()}
         body = {**content, "proof": prove(code.secret, "enter", content)}
         answer = self._answer(code, "/join/enter", body, "enter-answer")
         cluster = Keyring.from_json(answer["keyring"])
         self._keep_keyring(cluster.merged_with(self._keyring()))
+        former = _former(answer.get("former"))
+        if former is not None and not self._agree(attempt, replace(agreed, former=former)):
+            return
         self._say(attempt, replace(self._accepted(agreed), reaches=reaches))
+
+    def _agree(self, attempt: int, agreed: Agreed) -> bool:
+        """Keep what was agreed; False if somebody gave up meanwhile."""
+        with self._guard:
+            if attempt != self._attempt:
+                return False
+            write_json(self._path, asdict(agreed))
+            self._agreed = agreed
+            self._on_agreed(agreed)
+            return True
 
     def _answer(
         self, code: JoinCode, route: str, body: Mapping[str, Any], purpose: str
@@ -206,6 +224,13 @@ class Joining:
         with self._guard:
             if attempt == self._attempt:
                 self._progress = progress
+
+
+def _former(stored: object) -> Former | None:
+    match stored:
+        case {"line": str(line), "keys": list(keys)} if len(keys) <= MOST_KEYS:
+            return Former(line, tuple(map(str, keys)))
+    return None
 
 
 def _explain(error: SchedulerError | OSError, code: JoinCode) -> str:

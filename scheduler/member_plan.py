@@ -96,10 +96,12 @@ def with_sealing_key(files: Files, key_id: str) -> dict[str, str | None]:
 
 def successor(old: Member | None, new: Member, now: datetime) -> Member:
     """The record of a server that takes the place of `old`, whose key stays for its commits."""
-    if old is None or old.ssh_key == new.ssh_key:
+    if old is None:
         return new
-    until = old.removed or stamp(now)
-    return replace(new, former_keys=(*old.former_keys, FormerKey(old.ssh_key, until)))
+    former = old.former_keys
+    if old.ssh_key != new.ssh_key:
+        former = (*former, FormerKey(old.ssh_key, old.removed or stamp(now)))
+    return replace(new, former_keys=former, seen_from=old.seen_from)
 
 
 @dataclass(frozen=True, slots=True)

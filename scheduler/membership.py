@@ -38,6 +38,7 @@ from scheduler.views import (
 )
 
 ENTERS_WITHIN_S = 15.0
+TAKES_OVER_TRIES = 10
 CONTROL_PORT = 63500
 
 
@@ -78,6 +79,8 @@ class Membership:
         fetch_line: Callable[[Member], CommitId],
         ssh_port: int,
         control_port: int,
+        alive: Callable[[], frozenset[ServerId]] = frozenset,
+        pause: Callable[[float], bool] = lambda _: True,
     ) -> None:
         self._me = myself
         self._inviting = inviting
@@ -89,6 +92,8 @@ class Membership:
         self._fetch_line = fetch_line
         self._ssh_port = ssh_port
         self._control_port = control_port
+        self._alive = alive
+        self._pause = pause
         self._own_address = ""
 
     def own_record(self) -> Member:
@@ -131,8 +136,8 @@ class Membership:
         if not 0 <= form.other_id <= 255:
             return "The id of the other server must be a number from 0 to 255."
         members = self._members()
-        if form.other_id == self._me.id or any(m.id == form.other_id for m in members):
-            return f"The id {form.other_id} is taken: every server needs an id of its own."
+        if sentence := self._wrong_id(form, members):
+            return sentence
         if not form.other_address.strip() or not form.own_address.strip():
             return "Both addresses are needed: each server must know where it reaches the other."
         if self._joining.agreed is not None:
@@ -143,6 +148,20 @@ class Membership:
             return (
                 f"BQN {form.other_id} will lead, because its id is lower: open the invitation "
                 f"there, and use its code here."
+            )
+        return None
+
+    def _wrong_id(self, form: AddForm, members: tuple[Member, ...]) -> str | None:
+        known = any(member.id == form.other_id for member in members)
+        if form.other_id == self._me.id or (known and not form.replaces):
+            return (
+                f"The id {form.other_id} is taken: every server needs an id of its own. Other "
+                f"hardware for BQN {form.other_id} is added as a replacement."
+            )
+        if form.replaces and form.other_id in self._alive():
+            return (
+                f"BQN {form.other_id} answers: switch it off, or remove it, before other hardware "
+                f"takes its place."
             )
         return None
 
@@ -168,7 +187,12 @@ class Membership:
                 f"BQN {knocking.id} was accepted but has not come back within "
                 f"{ENTERS_WITHIN_S:.0f} s. Leave its page open and reload this one."
             )
-        return self.fetch_admitted() or self._unifying.current() or Refused("Nothing is waiting.")
+        refused = self.fetch_admitted()
+        for _ in range(TAKES_OVER_TRIES if self._inviting.replaces else 0):
+            if refused is None or self._pause(1.0):
+                break
+            refused = self.fetch_admitted()
+        return refused or self._unifying.current() or Refused("Nothing is waiting.")
 
     def fetch_admitted(self) -> Refused | None:
         """Get the line of the server that was let in; safe to repeat."""

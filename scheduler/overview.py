@@ -142,7 +142,7 @@ def overview_of(facts: Facts) -> Overview:
 
 
 def _primary(facts: Facts) -> ServerId | None:
-    if facts.control.role == "primary":
+    if facts.control.role == "primary" or [m.id for m in facts.members] == [facts.me]:
         return facts.me
     return facts.control.following
 

@@ -18,6 +18,7 @@ from scheduler.changes import CLUSTER, Changes, Standing, line_of
 from scheduler.control_room import ControlRoom
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.doors import Doors
+from scheduler.errors import JoinRefused
 from scheduler.healing import Healing
 from scheduler.inviting import Inviting
 from scheduler.joining import Joining
@@ -69,6 +70,7 @@ class Reactions:
         self._diverged: dict[ServerId, CommitId] = {}
         self._followers: frozenset[ServerId] = frozenset()
         self._alive: set[ServerId] = set()
+        self._shown: dict[ServerId, str] = {}
 
     def alarms(self) -> tuple[str, ...]:
         """What people must look at."""
@@ -124,7 +126,8 @@ class Reactions:
             parts.joining.done(f"This server is in the cluster of BQN {agreed.inviter.id}.")
         parts.store.set_head(CLUSTER)
         admitted = parts.inviting.admitted
-        if admitted is not None and parts.roster.member(admitted.id) is not None:
+        known = None if admitted is None else parts.roster.member(admitted.id)
+        if admitted is not None and known is not None and known.ssh_key == admitted.ssh_key:
             parts.inviting.withdraw()
         parts.doors.set()
 
@@ -132,8 +135,18 @@ class Reactions:
         """Tell the control room who belongs to the cluster and what this server has."""
         parts = self._parts
         members = parts.roster.everybody()
+        cluster_id = parts.state.record().cluster_id if members else None
         parts.control.set_heads(parts.store.ref(CLUSTER))
-        parts.control.set_members(members, parts.state.record().cluster_id if members else None)
+        shown = {member.id: member.certificate for member in members}
+        same = [m for m in members if self._shown.get(m.id, m.certificate) == m.certificate]
+        left_alone = False
+        if len(same) < len(members):
+            # Other hardware under a known id counts its starts anew: the old one is forgotten.
+            leads = parts.control.view.role is ControlRole.PRIMARY
+            left_alone = leads and [m.id for m in same if m.state == "active"] == [parts.me]
+            parts.control.set_members(same, cluster_id)
+        self._shown = shown
+        parts.control.set_members(members, cluster_id, founding=left_alone)
 
     def view_changed(self, view: ControlView) -> None:
         """The control room has a new view."""
@@ -185,6 +198,11 @@ class Reactions:
         line = line_of(member.id)
         head = self._parts.replicator.fetch_from(target_of(member), (line,))[line]
         before = store.ref(line)
+        if before is not None and not store.is_ancestor(before, head):
+            raise JoinRefused(
+                f"its line did not grow from the one of BQN {member.id} that is kept here: other "
+                f"hardware is added as a replacement, and takes over the history first"
+            )
         if before != head:
             try:
                 store.move((RefUpdate(line, before, head),), f"fetched from BQN {member.id}")

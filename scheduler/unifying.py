@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from configrepo.checks import check_files
 from configrepo.errors import UnreadableConfig
@@ -47,6 +48,7 @@ from scheduler.changes import (
     servers_touched,
 )
 from scheduler.drafts import Answers, Drafts
+from scheduler.member_plan import successor
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Unification
 from scheduler.wire import ChangeRequest
 
@@ -65,6 +67,7 @@ class Unifying:
         admitted: Callable[[], Member | None],
         own_record: Callable[[], Member],
         standing: Callable[[], Standing],
+        expected: Callable[[], tuple[str | None, bool]] = lambda: (None, False),
     ) -> None:
         self._me = me
         self._store = store
@@ -75,13 +78,28 @@ class Unifying:
         self._admitted = admitted
         self._own_record = own_record
         self._standing = standing
+        self._expected = expected
         self._guard = threading.Lock()
         self._last: tuple[tuple[str, str], Proposal] | None = None
 
+    def joiner(self) -> Member | None:
+        """The server that was let in, once its line arrived here."""
+        joiner = self._admitted()
+        head = None if joiner is None else self._store.ref(line_of(joiner.id))
+        if joiner is None or head is None:
+            return None
+        line, _ = self._expected()
+        if line and not (self._store.has(CommitId(line)) and self._grew(CommitId(line), head)):
+            return None
+        return joiner
+
+    def _grew(self, older: CommitId, newer: CommitId) -> bool:
+        return self._store.is_ancestor(older, newer)
+
     def current(self) -> Unification | None:
         """See `Desk.unification`."""
-        joiner = self._admitted()
-        if joiner is None or self._store.ref(line_of(joiner.id)) is None:
+        joiner = self.joiner()
+        if joiner is None:
             return None
         proposal = self._proposal(joiner)
         kept = self._drafts.answers(joiner.id, proposal)
@@ -156,7 +174,11 @@ class Unifying:
         ours = self._store.files(self._changes.head())
         kept = {path: text for path, text in ours.items() if not path.startswith("common/")}
         theirs = self._specific(joiner, self._joiner_head(joiner))
-        members = dict([member_file(self._own_record()), member_file(joiner)])
+        if self._expected()[1] and any(p.startswith(f"servers/{joiner.id}/") for p in kept):
+            theirs = {}  # it takes a place: what the cluster keeps for it counts
+        old = next((member for member in members_of(ours) if member.id == joiner.id), None)
+        record = successor(old, joiner, datetime.now(UTC))
+        members = dict([member_file(self._own_record()), member_file(record)])
         common = {path: text for path, text in settled.items() if path.startswith("common/")}
         return with_allowed_signers({**kept, **theirs, **common, **members})
 
@@ -168,7 +190,7 @@ class Unifying:
         self, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
     ) -> Unification | Refused:
         """See `Desk.answer`."""
-        joiner = self._admitted()
+        joiner = self.joiner()
         now = self.current()
         if joiner is None or now is None:
             return Refused("No unification is waiting any more; nothing was kept.")
@@ -211,7 +233,7 @@ class Unifying:
 
     def compare(self) -> Comparison | Refused:
         """See `Desk.compare_unification`."""
-        joiner = self._admitted()
+        joiner = self.joiner()
         if joiner is None:
             return Refused("No unification is waiting.")
         files = self._settled(joiner)
@@ -226,7 +248,7 @@ class Unifying:
 
     def commit(self, person: Person, message: str, request_id: str) -> CommitOutcome:
         """See `Desk.commit_unification`."""
-        joiner = self._admitted()
+        joiner = self.joiner()
         if joiner is None:
             done = self._store.find_trailer("Request-Id", request_id, self._changes.head())
             if done is not None:

@@ -292,13 +292,17 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class AddForm:
-    """What the vendor's *Add BQN to a cluster…* asks for."""
+    """What the vendor's *Add BQN to a cluster…* asks for.
+
+    `replaces`: other hardware takes the place of a member, under the same id.
+    """
 
     other_id: ServerId
     other_address: str
     own_address: str
     other_ssh_port: int = 22
     other_control_port: int | None = None
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

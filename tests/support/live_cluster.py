@@ -110,6 +110,8 @@ class LiveCluster:
             RefUpdate(term_ref(1, ServerId(0)), None, commit),
             RefUpdate(CLUSTER, None, commit),
         )
+        for server in servers[1:]:
+            self._bring_line(server, first)
         for server in servers:
             self._bring(first, server, commit)
             server.store.move(updates, "test")
@@ -119,6 +121,13 @@ class LiveCluster:
         for server in servers:
             server.close()
 
+    def _bring_line(self, server: SmallServer, first: SmallServer) -> None:
+        """What the joining leaves behind: the line of each server is at the first one."""
+        line = line_of(server.me)
+        git = ["git", "-C", str(first.store.path), "-c", "protocol.file.allow=always"]
+        subprocess.run([*git, "fetch", "-q", str(server.store.path), line], check=True)
+        first.store.move((RefUpdate(line, None, server.changes.head()),), "test")
+
     def _bring(self, first: SmallServer, server: SmallServer, commit: CommitId) -> None:
         if server is first:
             return
@@ -126,6 +135,13 @@ class LiveCluster:
         git = ["git", "-C", str(server.store.path), "-c", "protocol.file.allow=always"]
         subprocess.run([*git, "fetch", "-q", str(first.store.path), "refs/heads/lent"], check=True)
         first.store.move((RefUpdate("refs/heads/lent", commit, None),), "test")
+
+    def add_hardware(self, folder: Path, number: int) -> int:
+        """A new box with that id, in no cluster; returns its seat."""
+        folder.mkdir()
+        self.seats.append(self._seat(folder, number))
+        SmallServer(folder, number, "bqn{}-v1.conf").close()
+        return len(self.seats) - 1
 
     # --- running ----------------------------------------------------------------------
 
