@@ -5,6 +5,7 @@
     app.py status (--settings FILE | --state DIR) [--json]
     app.py token create NAME --role viewer (--settings FILE | --state DIR)
     app.py config check|canonical|merge …
+    app.py ssh setup --settings FILE [--apply]
 
 Exit codes of `status`: 0 ready, 1 degraded, 2 not running. Everywhere else 0 is done, 1 is
 no (with a sentence), 2 is wrong usage or input that cannot be read.
@@ -31,6 +32,7 @@ from bqngui.passwords import Passwords
 from bqngui.settings import GuiSettings
 from configrepo import command_line as config_commands
 from configrepo.errors import ConfigRepoError
+from scheduler import ssh_setup
 from scheduler.assembly import Assembly
 from scheduler.console import Console
 from scheduler.console_answers import console_answers
@@ -99,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--settings", type=Path, required=True, metavar="FILE")
     commands.add_arguments(words)
     config_commands.add_arguments(words.add_parser("config", help="read and merge files"))
+    ssh_setup.add_arguments(words.add_parser("ssh", help="let the other servers in over SSH"))
     return top
 
 
@@ -108,6 +111,7 @@ COMMANDS = {
     "status": commands.status,
     "token": commands.token,
     "config": config_commands.run,
+    "ssh": ssh_setup.run,
 }
 
 

@@ -63,6 +63,8 @@ class Doors:
             joiner = self._inviting.admitted
             verbs = REPLACING if self._inviting.replaces else KNOCKING
             holders.append(KeyHolder(joiner.id, joiner.ssh_key, verbs))
+        # With its own key a server sees whether the way through sshd to the gate is open.
+        holders.append(KeyHolder(self._me, self._own_key, KNOCKING))
         auditors = self._auditors()
         write_authorized_keys(self._authorized_keys, holders, self._state, auditors=auditors)
 
