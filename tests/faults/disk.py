@@ -1,0 +1,57 @@
+"""A disk whose power can be cut: an ext4 file system in a file.
+
+What the file holds is what a power cut would leave: the kernel's cache of the file system
+is above it. A copy is the disk at that moment; mounting the copy is the start after the cut.
+
+Edge: loop devices, mounts.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+@contextmanager
+def mounted(image: Path, place: Path) -> Iterator[Path]:
+    """The file system of an image, mounted until the end of the block."""
+    place.mkdir(exist_ok=True)
+    _run("mount", "-o", "loop", str(image), str(place))
+    try:
+        yield place
+    finally:
+        _run("umount", str(place))
+
+
+def new_image(image: Path, size_mib: int) -> Path:
+    """An image with an empty file system."""
+    with image.open("wb") as file:
+        file.truncate(size_mib << 20)
+    _run("mkfs.ext4", "-q", "-F", str(image))
+    return image
+
+
+def cut(image: Path, copy: Path) -> Path:
+    """The disk as it would be if the power went now."""
+    _run("cp", "--sparse=always", str(image), str(copy))
+    return copy
+
+
+def settle(place: Path) -> None:
+    """Write everything so far to the disk, so that a cut shows only what comes after."""
+    _run("sync", "-f", str(place))
+
+
+def works(folder: Path) -> bool:
+    """Whether this machine lets us mount images."""
+    try:
+        with mounted(new_image(folder / "try.img", 4), folder / "try"):
+            return True
+    except (OSError, subprocess.SubprocessError):
+        return False
