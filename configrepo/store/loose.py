@@ -22,7 +22,9 @@ from configrepo.store.objects import Objects
 
 _MOST = 200
 _HEADER = re.compile(rb"(commit|tree|blob|tag) ([0-9]{1,12})\0")
-_FIRST_BYTES = 64
+# The tables of the compression come before the first byte; they take some 300 bytes at most.
+_FIRST_BYTES = 1024
+_LONGEST_HEADER = 64
 _FANOUT = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{38}")
 
@@ -120,7 +122,7 @@ def _header_of(file: Path) -> tuple[str, int] | None:
     with file.open("rb") as opened:
         start = opened.read(_FIRST_BYTES)
     try:
-        found = _HEADER.match(zlib.decompressobj().decompress(start, _FIRST_BYTES))
+        found = _HEADER.match(zlib.decompressobj().decompress(start, _LONGEST_HEADER))
     except zlib.error:
         return None
     return None if found is None else (found[1].decode(), int(found[2]))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -75,6 +76,20 @@ def test_what_a_push_brings_is_the_same_as_git_says(here: Store, there: Store) -
         slow.most_entries,
     )
     assert old not in quick.commits
+
+
+def test_a_header_behind_large_tables_of_the_compression_is_read(
+    here: Store, tmp_path: Path
+) -> None:
+    rare = random.Random(1)
+    content = bytes(min(255, int(rare.expovariate(1 / 40))) for _ in range(8000))
+    (tmp_path / "q" / "ab").mkdir(parents=True)
+    data = zlib.compress(b"tree %d\0" % len(content) + content, 9)
+    assert not zlib.decompressobj().decompress(data[:64])
+    (tmp_path / "q" / "ab" / ("c" * 38)).write_bytes(data)
+    loose = Loose.in_directory(here.objects, tmp_path / "q")
+    assert loose is not None
+    assert loose.sizes == {"ab" + "c" * 38: ("tree", len(content))}
 
 
 def test_kinds_growth_and_commits_are_read_without_git(here: Store, there: Store) -> None:
