@@ -85,7 +85,9 @@ class Reactions:
 
     def _forget_joined(self) -> tuple[ServerId, ...]:
         """The servers whose commits are contained here by now."""
-        joined = tuple(s for s, head in self._diverged.items() if self._parts.healing.joined(head))
+        # A copy: another thread may come to know of one more meanwhile.
+        known = list(self._diverged.items())
+        joined = tuple(server for server, head in known if self._parts.healing.joined(head))
         for server in joined:
             self._diverged.pop(server, None)
         return joined

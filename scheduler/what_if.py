@@ -79,7 +79,7 @@ def _next(facts: WhatIfFacts, server: ServerFacts, others: list[ServerFacts]) ->
 
 
 def _lost(facts: WhatIfFacts, server: ServerFacts, others: list[ServerFacts]) -> int | None:
-    if server.head is None:
+    if server.head is None or not server.answers:
         return None
     counts = [facts.missing(server.head, other.head) for other in others if other.head]
     known = [count for count in counts if count is not None]
@@ -105,6 +105,8 @@ def _replicated(
     if server.id == facts.me and facts.drafts:
         plural = "s" if facts.drafts != 1 else ""
         drafts = f" {facts.drafts} unfinished change{plural} or answers are kept only here."
+    if not server.answers:
+        return "What it committed since it was heard last is not known here."
     if lost is None and not any(s.answers for s in facts.servers if s.id != server.id):
         return f"No other server answers, so it is not known what they have.{drafts}"
     if lost is None:

@@ -47,9 +47,10 @@ def test_who_does_not_answer_or_shall_not_lead_is_passed_over() -> None:
 
 
 def test_a_server_that_is_gone_already_says_so() -> None:
-    assert asked(server(0), server(1, answers=False))[1].sentence == (
-        "BQN 1 does not answer already."
-    )
+    gone = asked(server(0), server(1, answers=False))[1]
+    assert gone.sentence == "BQN 1 does not answer already."
+    assert gone.lost is None
+    assert "not known here" in gone.replicated
 
 
 def test_alone_nobody_would_lead() -> None:
