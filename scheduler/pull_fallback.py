@@ -12,7 +12,6 @@ from time import monotonic
 from configrepo.errors import ConfigRepoError
 from scheduler.errors import SchedulerError
 from scheduler.pull_plan import PullFacts, PullState, failed, must_pull, observed
-from scheduler.push_plan import EXCHANGED
 from scheduler.ssh import SshTarget
 
 
@@ -23,6 +22,7 @@ class PullFallback:
         self,
         facts: Callable[[], PullFacts],
         target: Callable[[], SshTarget | None],
+        wanted: Callable[[], Sequence[str]],
         pull: Callable[[SshTarget, Sequence[str]], tuple[str, ...]],
     ) -> None:
         """Nothing is fetched yet.
@@ -30,10 +30,12 @@ class PullFallback:
         Args:
             facts: what is known now.
             target: where the primary answers; None if there is none or it is this server.
+            wanted: the refs that this server wants from it.
             pull: fetches refs, and moves those that are let in.
         """
         self._facts = facts
         self._target = target
+        self._wanted = wanted
         self._pull = pull
         self._lock = threading.Lock()
         self._state = PullState()
@@ -62,7 +64,7 @@ class PullFallback:
         if target is None:
             return "there is no other server to fetch from"
         try:
-            pulled = self._pull(target, EXCHANGED)
+            pulled = self._pull(target, self._wanted())
         except (SchedulerError, ConfigRepoError) as error:
             self._state = failed(self._state, str(error), monotonic())
             return f"fetching from BQN {target.id} failed: {error}"

@@ -54,6 +54,7 @@ class Puller:
         store: Store,
         fetch: Fetch,
         judge: Judge,
+        judge_rest: Callable[[Store, ServerId, Mapping[str, CommitId]], str | None],
         writers: Callable[[], Container[ServerId]],
         on_pulled: Callable[[ServerId, tuple[str, ...]], None],
     ) -> None:
@@ -62,13 +63,16 @@ class Puller:
         Args:
             store: the repository of this server.
             fetch: goes to the other server.
-            judge: decides.
-            writers: the other members: only their lines are taken.
+            judge: decides about what moves.
+            judge_rest: says why what comes along but does not move is not let in: nothing
+                is kept here that was not judged.
+            writers: the other members, also those that were removed: their lines are taken.
             on_pulled: told who gave which refs, after they are on the disk.
         """
         self._store = store
         self._fetch = fetch
         self._judge = judge
+        self._judge_rest = judge_rest
         self._writers = writers
         self._on_pulled = on_pulled
 
@@ -84,8 +88,15 @@ class Puller:
 
         def judge(view: Store, found: Mapping[str, CommitId]) -> str | None:
             moves[:] = self._moves(view, found)
-            if not moves:
-                return None
+            moving = {move.ref for move in moves}
+            rest = {
+                ref: at
+                for ref, at in found.items()
+                if ref not in moving and not self._store.has(at)
+            }
+            refusal = self._judge_rest(view, target.id, rest) if rest else None
+            if refusal is not None or not moves:
+                return refusal
             lines = [f"{move.old or _NONE} {move.new} {move.ref}" for move in moves]
             decision = self._judge(view, target.id, lines)
             return decision.sentence if isinstance(decision, Denied) else None

@@ -19,7 +19,7 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -96,6 +96,14 @@ def wanted_at(server: ServerId, here: Mapping[str, CommitId]) -> dict[str, Commi
 def relayed(here: Mapping[str, CommitId], writers: Container[ServerId]) -> dict[str, CommitId]:
     """The refs that are passed on: `cluster` and the lines of these writers."""
     return {ref: at for ref, at in here.items() if ref == CLUSTER or writer_of(ref) in writers}
+
+
+def lines_of(writers: Iterable[ServerId]) -> tuple[str, ...]:
+    """What is asked of the primary by a server that fetches: lines of these writers only."""
+    known = sorted(writers)
+    lines = [f"refs/heads/server/{server}" for server in known]
+    runs = [ref for server in known for ref in own_runs(server)]
+    return (CLUSTER, "refs/terms/", *lines, *runs)
 
 
 def own_runs(server: ServerId) -> tuple[str, str]:

@@ -29,7 +29,7 @@ from scheduler.overview import overview_of
 from scheduler.pull_fallback import PullFallback
 from scheduler.pull_plan import PullFacts
 from scheduler.pulling import Puller
-from scheduler.push_plan import ErrorClass, own_runs
+from scheduler.push_plan import ErrorClass, lines_of, own_runs
 from scheduler.reactions import Reactions, target_of
 from scheduler.receiving import Receiver
 from scheduler.replication import Replicator
@@ -101,7 +101,8 @@ class ReplicationParts:
             server.store,
             server.replicator.fetch_from,
             lambda view, peer, lines: server.receiver.judge(view, peer, lines),
-            self._others,
+            lambda *rest: server.receiver.refusal_of_fetched(*rest),
+            self._writers,
             lambda peer, refs: server.reactions.received(peer, refs),
         )
         self.collector = Collector(
@@ -111,7 +112,12 @@ class ReplicationParts:
             self.puller.pull,
         )
         server.stack.callback(self.collector.close)
-        self.fallback = PullFallback(self._pull_facts, self._primary, self.puller.pull)
+        self.fallback = PullFallback(
+            self._pull_facts,
+            self._primary,
+            lambda: lines_of(self._writers()),
+            self.puller.pull,
+        )
         self.room = ReplicationRoom(
             server.me,
             settings.ack,
@@ -178,6 +184,11 @@ class ReplicationParts:
     def _others(self) -> tuple[ServerId, ...]:
         me = self._server.me
         return tuple(member.id for member in self._server.roster.active() if member.id != me)
+
+    def _writers(self) -> frozenset[ServerId]:
+        """The other members, also those that were removed: their history stays."""
+        everybody = (member.id for member in self._server.roster.everybody())
+        return frozenset(everybody) - {self._server.me}
 
     def _reachable(self) -> tuple[ServerId, ...]:
         alive = {peer.id for peer in self._control().peers if peer.state == "alive"}

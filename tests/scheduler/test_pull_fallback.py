@@ -6,9 +6,9 @@ from configrepo.model import ServerId
 from scheduler.errors import Unreachable
 from scheduler.pull_fallback import PullFallback
 from scheduler.pull_plan import PullFacts
-from scheduler.push_plan import EXCHANGED
 from scheduler.ssh import SshTarget
 
+CLUSTER = "refs/heads/cluster"
 PRIMARY = SshTarget(ServerId(0), "127.0.0.1", 22, "key")
 
 
@@ -20,13 +20,13 @@ class World:
         self.target: SshTarget | None = PRIMARY
         self.error: Unreachable | None = None
         self.pulled = 0
-        self.fallback = PullFallback(self.facts, lambda: self.target, self.pull)
+        self.fallback = PullFallback(self.facts, lambda: self.target, lambda: [CLUSTER], self.pull)
 
     def facts(self) -> PullFacts:
         return PullFacts(ServerId(0), "b" * 40, "a" * 40, self.unreached)
 
     def pull(self, target: SshTarget, wanted: Sequence[str]) -> tuple[str, ...]:
-        assert (target, wanted) == (PRIMARY, EXCHANGED)
+        assert (target, wanted) == (PRIMARY, [CLUSTER])
         self.pulled += 1
         if self.error is not None:
             raise self.error

@@ -48,6 +48,7 @@ class Pair:
             me.store,
             fetch,
             me.receiver.judge,
+            me.receiver.refusal_of_fetched,
             lambda: {other.id},
             lambda peer, refs: self.pulled.append((peer, refs)),
         )
@@ -139,3 +140,15 @@ def test_a_refusal_of_what_is_here_already_is_told_too(pair: Pair) -> None:
     pair.one.situation = replace(pair.one.situation, following=None)
     with pytest.raises(RemoteRefused, match="follows no primary"):
         pair.puller(pair.one, pair.zero)(EXCHANGED)
+
+
+def test_nothing_that_was_not_judged_is_kept_even_if_no_ref_moves(pair: Pair) -> None:
+    """A line of a stranger would come along; a later commit could be built upon it."""
+    pair.lead("192.168.56.20")
+    stranger = pair.zero.store.write_commit(
+        [ROOT], pair.zero.store.files(ROOT), pair.zero.person, "x", {"Server": "7", "Term": "9-7"}
+    )
+    pair.zero.store.move([RefUpdate("refs/terms/000000000009-007", None, stranger)], "test")
+    with pytest.raises(Exception, match="not signed with a key of server 7"):
+        pair.puller(pair.one, pair.zero)(EXCHANGED)
+    assert not pair.one.store.has(stranger)

@@ -12,6 +12,7 @@ from scheduler.push_plan import (
     ErrorClass,
     PushState,
     is_due,
+    lines_of,
     pause_s,
     plan_push,
     relayed,
@@ -69,6 +70,13 @@ def test_what_ran_where_may_wait_and_may_move_back() -> None:
     running = "refs/bqn/running/0"
     plan = plan_push(ONE, {CLUSTER: commit(6), running: commit(2)}, {running: commit(4)}, grows)
     assert split(plan.updates) == ({CLUSTER: commit(6)}, {running: commit(2)})
+
+
+def test_a_server_that_fetches_asks_for_lines_of_members_only() -> None:
+    assert lines_of({ServerId(2), ServerId(0)}) == (
+        CLUSTER, "refs/terms/", "refs/heads/server/0", "refs/heads/server/2",
+        "refs/bqn/running/0", "refs/notes/apply-0", "refs/bqn/running/2", "refs/notes/apply-2",
+    )  # fmt: skip
 
 
 def test_the_writer_is_in_the_name_of_a_line() -> None:
