@@ -157,6 +157,7 @@ class Assembly:
                 port=self.control_port,
                 address=self.settings.control.address,
                 preset=self.settings.control.preset,
+                witness=self.settings.control.witness or "",
                 state_dir=self.state.path,
                 keys_dir=self.state.keys,
                 version=RELEASE,

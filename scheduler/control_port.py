@@ -21,14 +21,15 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from configrepo.model import ServerId
 from scheduler import causes, tls
 from scheduler.control_session import NoSession, PeerAddress, Session, answer, dial, refuse
-from scheduler.election_values import Beacon
-from scheduler.messages import Bye, HandNo, HandOk, HandReq, Hello, Message, Ping, Pong
+from scheduler.election_values import Beacon, Relay
+from scheduler.messages import Bye, Err, HandNo, HandOk, HandReq, Hello, Message, Ping, Pong
 from scheduler.presets import Timing
 from scheduler.token_bucket import TokenBuckets
 
@@ -39,6 +40,7 @@ _UNKNOWN_PER_SOURCE = 32
 # A lost member is dialled after these pauses; both together leave a restart time to listen.
 _REDIAL_S = (0.2, 0.6)
 _REFUSALS_TO_LOSE = 2
+_REKEY_S = 86_400.0
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +61,24 @@ class Audience(Protocol):
         """This server's beacon, with a new number each time."""
         ...
 
-    def heard(self, beacon: Beacon, round_trip: bool) -> None:
-        """A beacon came."""
+    def relays(self) -> tuple[Relay, ...]:
+        """The beacons of others that are passed on with it."""
+        ...
+
+    def pace_s(self, server: ServerId) -> tuple[float, float]:
+        """How often the link to a member beats, and which silence ends its connection."""
+        ...
+
+    def heard(self, ping: Ping | Pong, took_s: float | None) -> None:
+        """A beacon came; `took_s` if it answers a question of this server."""
+        ...
+
+    def disputed(self, server: ServerId, why: str | None) -> None:
+        """Two servers run with the key of a member, or that is settled."""
+        ...
+
+    def refused_by(self, server: ServerId, code: str) -> None:
+        """A member says that this server was `removed`, or is a `clone`."""
         ...
 
     def lost(self, server: ServerId, why: str) -> None:
@@ -106,6 +124,9 @@ class ControlPort:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._abrupt: dict[ServerId, int] = {}
         self._changed: dict[ServerId, asyncio.Event] = {}
+        self._runs: dict[ServerId, tuple[int, str]] = {}
+        self._cloned: set[ServerId] = set()
+        self._rekeying: set[ServerId] = set()
         self._unknown: Counter[str] = Counter()
         self._buckets = TokenBuckets(rate_per_s=20.0, burst=40)
         self._alone_context = tls.join_server_context(pem)
@@ -150,17 +171,32 @@ class ControlPort:
 
     def announce(self) -> None:
         """Send a heartbeat to everybody now."""
-        beacon, now = self._audience.beacon(), self._now()
-        self._beacon = beacon
-        for sessions in self._sessions.values():
+        self._ping(everybody=True)
+
+    def _ping(self, *, everybody: bool) -> None:
+        now = self._now()
+        self._beacon = beacon = self._audience.beacon()
+        ping = Ping(0, beacon, self._audience.relays())
+        for server, sessions in self._sessions.items():
+            due = now - 0.9 * self._audience.pace_s(server)[0]
             for session in sessions:
-                session.ping(Ping(0, beacon), now)
+                if everybody or session.pinged_at <= due:
+                    session.ping(ping, now)
 
     def redial(self, server: ServerId) -> None:
         """Open a second, fresh connection to a member that is suspected."""
         member = self._members.get(server)
         if member is not None and len(self._sessions.get(server, [])) == 1:
-            self._spawn(self._dial_once(member))
+            self._spawn(self._dial_beside(member))
+
+    async def _dial_beside(self, member: PeerAddress) -> None:
+        """Try until there is a second connection, or the first one answers again."""
+        while len(sessions := self._sessions.get(member.id, [])) == 1:
+            if self._now() - sessions[0].answered_at < self._timing.suspect_s:
+                return
+            if await self._dial_once(member):
+                return
+            await asyncio.sleep(self._timing.tick_s)
 
     async def stop(self) -> None:
         """Say good-bye to everybody and close."""
@@ -193,6 +229,9 @@ class ControlPort:
             session.dismiss()
         self._contacts.pop(server, None)
         self._abrupt.pop(server, None)
+        self._cloned.discard(server)
+        if self._runs.pop(server, None) is not None:
+            self._audience.disputed(server, None)
 
     # --- accepting --------------------------------------------------------------------
 
@@ -270,7 +309,7 @@ class ControlPort:
             if member.id in self._abrupt:
                 await asyncio.sleep(_REDIAL_S[0 if failures <= 1 else 1])
             elif failures:
-                await asyncio.sleep(self._timing.hb_s * min(2 ** (failures - 1), 8))
+                await asyncio.sleep(self._audience.pace_s(member.id)[0])
             if not self._sessions.get(member.id) and not await self._dial_once(member):
                 failures += 1
 
@@ -279,7 +318,8 @@ class ControlPort:
         if self._hello is None:
             return False
         try:
-            session = await dial(member, self._client_context, self._hello, self._now())
+            now, within_s = self._now(), self._timing.dial_s
+            session = await dial(member, self._client_context, self._hello, now, within_s)
         except NoSession as error:
             self._note_failure(member.id, error)
             return False
@@ -291,6 +331,8 @@ class ControlPort:
         """R2: two refusals after a loss mean that it is gone, not slow."""
         known = self.contact(server)
         self._contacts[server] = Contact(known.version, None, error.cause)
+        if error.code == "removed":
+            self._audience.refused_by(server, error.code)
         if self._sessions.get(server):
             return
         if server in self._abrupt:
@@ -314,7 +356,7 @@ class ControlPort:
             return
         try:
             session.ping(Ping(0, self._audience.beacon()), self._now())
-            async for message in session.messages(self._timing.dead_s):
+            async for message in session.messages(lambda: self._audience.pace_s(server)[1]):
                 self._receive(session, message)
         except NoSession as error:
             _log.debug("the session with BQN %d ended: %s", server, error)
@@ -330,6 +372,10 @@ class ControlPort:
 
     def _enrol(self, session: Session) -> bool:
         """Decide which of the sessions to one member stay; False if not the new one."""
+        if not self._is_the_one(session):
+            session.send(Err("clone"))
+            session.close()
+            return False
         sessions = self._sessions.setdefault(session.peer, [])
         for old in list(sessions):
             if old.boot < session.boot:
@@ -347,6 +393,26 @@ class ControlPort:
             self._keep_one(sessions)
         return session in sessions
 
+    def _is_the_one(self, session: Session) -> bool:
+        """R11: of one key only one server runs, and its starts are counted upwards."""
+        server, run = session.peer, (session.boot, session.run)
+        known = self._runs.get(server, run)
+        if run[0] > known[0]:
+            self._cloned.discard(server)
+            self._audience.disputed(server, None)
+        elif run != known and session.run:
+            self._cloned.add(server)
+        if server not in self._cloned:
+            self._runs[server] = run
+            return True
+        why = "two servers run with its key" if run[0] == known[0] else "its starts count back"
+        self._audience.disputed(server, f"{why}: it was cloned, or restored from an old copy")
+        for old in self._sessions.pop(server, []):
+            old.send(Err("clone"))
+            old.dismissed = True
+            old.close()
+        return False
+
     def _keep_one(self, sessions: list[Session]) -> None:
         """Of several good sessions the one opened by the lower id stays, then the newest."""
         best = min(sessions, key=lambda one: (one.initiator, -one.opened_at))
@@ -359,7 +425,7 @@ class ControlPort:
         audience, now = self._audience, self._now()
         match message:
             case Ping(seq=seq, beacon=beacon) if beacon.id == session.peer:
-                audience.heard(beacon, round_trip=False)
+                audience.heard(message, None)
                 # What this server says changes only with `announce`.
                 session.send(Pong(seq, self._beacon))
             case Pong(beacon=beacon) if beacon.id == session.peer:
@@ -367,7 +433,9 @@ class ControlPort:
                 if took_s is not None:
                     self._contacts[session.peer] = Contact(session.version, took_s * 1000)
                     self._drop_silent(session)
-                audience.heard(beacon, round_trip=took_s is not None)
+                audience.heard(message, took_s)
+            case Err(code="clone"):
+                audience.refused_by(session.peer, "clone")
             case HandReq() | HandOk() | HandNo():
                 audience.asked(session.peer, message)
             case Bye(stopping=stopping, boot=boot):
@@ -387,9 +455,25 @@ class ControlPort:
 
     async def _beat(self) -> None:
         while True:
-            self.announce()
+            self._ping(everybody=False)
+            self._rekey()
             # Jitter keeps the servers from beating in step; it decides nothing.
             await asyncio.sleep(self._timing.hb_s * random.uniform(0.9, 1.1))  # noqa: S311
+
+    def _rekey(self) -> None:
+        """Open a new connection beside one that is a day old; the newer one is kept."""
+        old = self._now() - _REKEY_S
+        for server, sessions in self._sessions.items():
+            member = self._members.get(server)
+            if member is None or len(sessions) != 1 or server in self._rekeying:
+                continue
+            if sessions[0].initiator != server and sessions[0].opened_at < old:
+                self._rekeying.add(server)
+                renewal = self._spawn(self._dial_once(member))
+                renewal.add_done_callback(partial(self._rekeyed, server))
+
+    def _rekeyed(self, server: ServerId, _: asyncio.Task[Any]) -> None:
+        self._rekeying.discard(server)
 
 
 async def _peek_name(connection: socket.socket) -> str:

@@ -17,25 +17,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
 import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from configrepo.model import ServerId
-from scheduler import causes
+from scheduler import causes, witness
+from scheduler.beacon_signing import is_genuine, private_key, public_key, signed
 from scheduler.clock import Clock
 from scheduler.control_port import ControlPort
 from scheduler.control_session import PeerAddress
 from scheduler.control_view import Barred, ControlView, PeerView, barred_from_json, view_to_json
 from scheduler.durable_term import read_term, write_term
 from scheduler.election import start, step
+from scheduler.election_known import beat_s, link_times, relays
 from scheduler.election_sentences import peer_sentence, sentence
 from scheduler.election_values import (
     Action,
@@ -45,6 +49,7 @@ from scheduler.election_values import (
     Beacon,
     CatchUp,
     CaughtUp,
+    Disputed,
     Durable,
     Event,
     GrantHandover,
@@ -63,18 +68,19 @@ from scheduler.election_values import (
     Persisted,
     Redial,
     RefuseHandover,
+    Relay,
     Said,
     Stalled,
     StopCommits,
     Tick,
+    Witness,
 )
 from scheduler.errors import SchedulerError
-from scheduler.link import LineReader, LinkBroken, Received, encode
-from scheduler.messages import HandNo, HandOk, HandReq, Hello
+from scheduler.link import LineReader, LinkBroken, LinkWriter, Received
+from scheduler.messages import HandNo, HandOk, HandReq, Hello, Ping, Pong
 from scheduler.presets import Timing
 
 _VIEW_S = 1.0
-_QUEUED_LINES = 500
 _CONFLICTS = {causes.WRONG_IDENTITY, causes.OTHER_CLUSTER, causes.OTHER_SERVER}
 
 _log = logging.getLogger(__name__)
@@ -106,52 +112,6 @@ def _wall(instant: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=instant - monotonic())
 
 
-class LinkWriter:
-    """Sends lines to the program without ever waiting for it."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
-        self._queue: deque[tuple[bytes, socket.socket | None]] = deque()
-        self._writing = False
-
-    @property
-    def crowded(self) -> bool:
-        """Whether the program does not read."""
-        return len(self._queue) > _QUEUED_LINES
-
-    def send(self, value: dict[str, Any], connection: socket.socket | None = None) -> None:
-        """Queue a line, with a connection that is closed here once it is handed over."""
-        if self.crowded:
-            if connection is not None:
-                connection.close()
-            return
-        self._queue.append((encode(value), connection))
-        self._flush()
-
-    def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._queue:
-            data, connection = self._queue[0]
-            try:
-                descriptors = [] if connection is None else [connection.fileno()]
-                sent = socket.send_fds(self._link, [data], descriptors)
-            except BlockingIOError:
-                if not self._writing:
-                    loop.add_writer(self._link, self._flush)
-                    self._writing = True
-                return
-            except OSError:
-                return  # the reading side of the link ends the process
-            if connection is not None:
-                connection.close()
-            self._queue.popleft()
-            if sent < len(data):
-                self._queue.appendleft((data[sent:], None))
-        if self._writing:
-            loop.remove_writer(self._link)
-            self._writing = False
-
-
 class Node:
     """This server in the election: carries facts to `step` and does what it decides."""
 
@@ -174,12 +134,20 @@ class Node:
         self._stall_ticks = int(3 * timing.dead_s / timing.tick_s)
         self._speaker = Speaker()
         self._since = (self._view.role_at, datetime.now(UTC))
+        self._alone: tuple[float, datetime] | None = None
         self._contacts: dict[ServerId, datetime] = {}
         self._shown: object = None
         self._shown_at = 0.0
         self._logged = ""
+        self._key = private_key(Path(settings["pem"]).read_bytes())
+        self._cluster = ""
+        self._run = secrets.token_hex(8)
+        self._pins: dict[ServerId, Ed25519PublicKey | None] = {}
         self._port = ControlPort(listener, Path(settings["pem"]), timing, self, monotonic)
         self._port.start()
+        self._witness: asyncio.Task[None] | None = None
+        if settings["witness"]:
+            self._witness = self._loop.create_task(self._ask_witness(settings["witness"], timing))
         self._clock = Clock({"control": 1})
         self._clock.every(timing.tick_s, self._tick_from_clock, "election", executor="control")
 
@@ -208,6 +176,13 @@ class Node:
         if barred is not None and barred.until is not None:
             self._barred_until = monotonic() + barred.until - time.time()
 
+    async def _ask_witness(self, setting: str, timing: Timing) -> None:
+        """R13: ask it twice as often as a silence would make somebody dead."""
+        address, port = witness.parse(setting)
+        while True:
+            self.feed(Witness(await witness.answers(address, port, timing.suspect_s)))
+            await asyncio.sleep(timing.suspect_s)
+
     def _set_members(self, value: dict[str, Any]) -> None:
         members = tuple(
             PeerAddress(
@@ -224,7 +199,9 @@ class Node:
         hello = None
         if value["cluster"] is not None and members:
             boot = self._view.durable.boot
-            hello = Hello(value["cluster"], self._me, boot, self._version)
+            hello = Hello(value["cluster"], self._me, boot, self._version, run=self._run)
+            self._cluster = value["cluster"]
+        self._pins = {m.id: public_key(m.certificate) for m in members if not m.removed}
         self._port.set_members(hello, members)
         self.feed(Members(others if hello is not None else (), value["founding"]))
 
@@ -234,7 +211,7 @@ class Node:
         """This server's beacon, with a new number each time."""
         self._seq += 1
         view = self._view
-        return Beacon(
+        beacon = Beacon(
             id=self._me,
             boot=view.durable.boot,
             seq=self._seq,
@@ -245,12 +222,46 @@ class Node:
             head=view.head,
             barred=view.durable.barred,
         )
+        return signed(beacon, self._cluster, self._key)
 
-    def heard(self, beacon: Beacon, round_trip: bool) -> None:
-        """A beacon came."""
-        if round_trip:
-            self._contacts[beacon.id] = datetime.now(UTC)
-        self.feed(Heard(beacon, round_trip))
+    def relays(self) -> tuple[Relay, ...]:
+        """The beacons of others that are passed on with it."""
+        passed = relays(self._view, monotonic())
+        return tuple(relay for relay in passed if relay.beacon.signature)
+
+    def pace_s(self, server: ServerId) -> tuple[float, float]:
+        """How often the link to a member beats, and which silence ends its connection."""
+        peer = self._view.peer(server)
+        dead_s = self._view.timing.dead_s if peer is None else link_times(self._view, peer)[1]
+        return beat_s(self._view, server), dead_s
+
+    def heard(self, ping: Ping | Pong, took_s: float | None) -> None:
+        """A beacon came, with those that its sender passes on."""
+        if took_s is not None:
+            self._contacts[ping.beacon.id] = datetime.now(UTC)
+        passed = ping.relays if isinstance(ping, Ping) else ()
+        genuine = tuple(relay for relay in passed if self._counts(relay))
+        self.feed(Heard(ping.beacon, took_s is not None, genuine, took_s or 0.0))
+
+    def _counts(self, relay: Relay) -> bool:
+        """Check the signature of a beacon that is newer than what is known."""
+        beacon, peer = relay.beacon, self._view.peer(relay.beacon.id)
+        if peer is None or peer.state is PeerState.ALIVE or beacon.number <= peer.counted:
+            return False
+        key = self._pins.get(beacon.id)
+        return key is not None and is_genuine(beacon, self._cluster, key)
+
+    def disputed(self, server: ServerId, why: str | None) -> None:
+        """Two servers run with the key of a member, or that is settled."""
+        self.feed(Disputed(server, why))
+
+    def refused_by(self, server: ServerId, code: str) -> None:
+        """A member says that this server was removed, or that another one runs with its key."""
+        if code == "removed":
+            self._link.send({"t": "removed", "by": server})
+        else:
+            why = f"BQN {server} says that another server runs with the key of BQN {self._me}"
+            self.feed(Stalled(why))
 
     def lost(self, server: ServerId, why: str) -> None:
         """A server is gone, or could not be reached."""
@@ -341,6 +352,8 @@ class Node:
     async def stop(self) -> None:
         """Say good-bye and end."""
         self._clock.stop(wait=False)
+        if self._witness is not None:
+            self._witness.cancel()
         await self._port.stop()
 
     # --- showing -------------------------------------------------------------------------
@@ -378,7 +391,14 @@ class Node:
             accepted=view.durable.accepted,
             peers=tuple(self._peer_view(peer) for peer in view.peers),
             barred=view.durable.barred,
+            alone_since=None if view.alone_at is None else self._alone_since(view.alone_at),
         )
+
+    def _alone_since(self, instant: float) -> datetime:
+        """As a time; the same as long as the instant is the same."""
+        if self._alone is None or self._alone[0] != instant:
+            self._alone = (instant, _wall(instant))
+        return self._alone[1]
 
     def _peer_view(self, peer: Peer) -> PeerView:
         contact = self._port.contact(peer.id)

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configrepo.model import ServerId
+from scheduler import witness
 from scheduler.control_view import (
     Barred,
     ControlRole,
@@ -61,6 +62,7 @@ class ControlSettings:
     `address` and `port` are what the control port listens on (port 0: any free one, see
     `ControlRoom.port`); `state_dir` holds what the election must remember and `keys_dir`
     the certificate; `version` is shown to the others. `timing` replaces the preset's.
+    `witness` (`address` or `address:port`) must answer before this server takes over.
     """
 
     id: ServerId
@@ -71,6 +73,7 @@ class ControlSettings:
     preset: str = "lan"
     version: str = ""
     timing: Timing | None = None
+    witness: str = ""
 
 
 class MemberLike(Protocol):
@@ -115,6 +118,8 @@ class ControlRoom:
             unread, for `RpcServer.accept`; must return quickly.
         on_handover: this server leads and a lower id asks to take over: stop accepting
             commits, finish, then call `handover_done`. May block.
+        on_removed: a member says that this server was removed from the cluster; called
+            again as long as it dials members.
         on_catch_up: before (or while) this server leads, get the head that another one
             has, then call `caught_up`. May block.
     """
@@ -125,6 +130,7 @@ class ControlRoom:
         self.on_connection: Callable[[socket.socket, str, str], None] | None = None
         self.on_handover: Callable[[ServerId], None] = _nothing
         self.on_catch_up: Callable[[ServerId, str], None] = _nothing
+        self.on_removed: Callable[[ServerId], None] = _nothing
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._link: socket.socket | None = None
@@ -166,6 +172,10 @@ class ControlRoom:
         timing = self.settings.timing or PRESETS[self.settings.preset]
         if broken := broken_rules(timing):
             raise SettingsError(tuple(f"[control] {rule}" for rule in broken))
+        try:
+            witness.parse(self.settings.witness)
+        except ValueError as error:
+            raise SettingsError((f"[control] witness: {error}",)) from error
         self._listener = _listen(self.settings.address, self.settings.port)
         self._port = self._listener.getsockname()[1]
         for work in (self._supervise, self._beat):
@@ -324,6 +334,7 @@ class ControlRoom:
                     "state_dir": str(settings.state_dir),
                     "pem": str(settings.keys_dir / "control.pem"),
                     "version": settings.version,
+                    "witness": settings.witness,
                 },
                 self._heads,
                 {**self._members, "founding": False},
@@ -368,6 +379,8 @@ class ControlRoom:
                 self._deliver(line, value)
             case "handover":
                 self._later(self.on_handover, ServerId(value["requester"]))
+            case "removed":
+                self._later(self.on_removed, ServerId(value["by"]))
             case "catch-up":
                 self._later(self.on_catch_up, ServerId(value["from"]), value["head"])
 

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from configrepo.model import ServerId
@@ -53,11 +53,15 @@ class PeerAddress:
 
 
 class NoSession(Exception):
-    """A connection did not become a session. `cause` is one of `scheduler.causes`."""
+    """A connection did not become a session.
 
-    def __init__(self, cause: str, detail: str = "") -> None:
+    `cause` is one of `scheduler.causes`, `code` what the other side said in ERR.
+    """
+
+    def __init__(self, cause: str, detail: str = "", code: str = "") -> None:
         super().__init__(detail or causes.said(cause))
         self.cause = cause
+        self.code = code
 
 
 class Session:
@@ -69,9 +73,11 @@ class Session:
         self.peer = theirs.id
         self.boot = theirs.boot
         self.version = theirs.version
+        self.run = theirs.run
         self.initiator = initiator
         self.opened_at = now
         self.answered_at = now
+        self.pinged_at = now
         self.dismissed = False
         self._ours = ours
         self._stream = stream
@@ -84,7 +90,8 @@ class Session:
         self._sent[self._seq] = now
         while len(self._sent) > _OUTSTANDING:
             del self._sent[next(iter(self._sent))]
-        self.send(Ping(self._seq, ping_of.beacon))
+        self.pinged_at = now
+        self.send(Ping(self._seq, ping_of.beacon, ping_of.relays))
 
     def round_trip_s(self, pong: Pong, now: float) -> float | None:
         """How long the answer took; None if nothing was asked that it answers."""
@@ -112,7 +119,7 @@ class Session:
         self.dismissed = True
         self._stream.abort()
 
-    async def messages(self, silence_s: float) -> AsyncIterator[Message]:
+    async def messages(self, silence_s: Callable[[], float]) -> AsyncIterator[Message]:
         """What arrives, until the connection ends.
 
         Raises:
@@ -120,7 +127,7 @@ class Session:
         """
         while True:
             try:
-                yield await self._stream.receive(silence_s)
+                yield await self._stream.receive(silence_s())
             except UnknownType:
                 self.send(Err("unknown-type"))
 
@@ -227,14 +234,20 @@ def _tune(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
 
 
-async def dial(member: PeerAddress, context: ssl.SSLContext, ours: Hello, now: float) -> Session:
-    """Open a session to a member.
+async def dial(
+    member: PeerAddress,
+    context: ssl.SSLContext,
+    ours: Hello,
+    now: float,
+    within_s: float = _HELLO_S,
+) -> Session:
+    """Open a session to a member, or give up: a lost packet is sooner sent anew than waited for.
 
     Raises:
         NoSession: with the cause.
     """
     try:
-        async with asyncio.timeout(_HELLO_S):
+        async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection(
                 member.address, member.port, ssl=context, server_hostname=tls.SNI_CONTROL
             )
@@ -332,7 +345,7 @@ async def _greeting(stream: _Stream) -> Hello:
         case Hello():
             return message
         case Err(code=code):
-            raise NoSession(_REFUSALS.get(code, causes.NO_ANSWER), f"it says {code}")
+            raise NoSession(_REFUSALS.get(code, causes.NO_ANSWER), f"it says {code}", code)
     raise NoSession(causes.NOT_OUR_PROGRAM, "no HELLO")
 
 

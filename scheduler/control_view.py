@@ -46,7 +46,7 @@ class Barred:
 class PeerView:
     """Another member as this server sees it.
 
-    `state` is one of unknown, alive, suspect, dead, left, conflict, removed; `sentence`
+    `state` is one of unknown, alive, suspect, indirect, dead, left, conflict, clone; `sentence`
     says it in words with the cause. `role`, `epoch`, `head` and `barred` are what it said
     last.
     """
@@ -75,7 +75,8 @@ class ControlView:
     `epoch` is the term that this server leads or follows (0: none yet). Pushes of the
     `cluster` head are taken from `following` only, and only in the term `accepted`, which
     is on the disk before it is shown here. `running` is False while the control process
-    is being started again; then nothing is led and nothing followed.
+    is being started again; then nothing is led and nothing followed. A primary reaches no
+    other member since `alone_since`.
     """
 
     id: ServerId
@@ -88,6 +89,7 @@ class ControlView:
     peers: tuple[PeerView, ...] = ()
     running: bool = True
     barred: Barred | None = None
+    alone_since: datetime | None = None
 
     @property
     def eligible(self) -> bool:
@@ -111,6 +113,7 @@ def view_to_json(view: ControlView) -> dict[str, Any]:
         "accepted": [view.accepted.epoch, view.accepted.id] if view.accepted else None,
         "peers": [_peer_to_json(peer) for peer in view.peers],
         "barred": barred_to_json(view.barred),
+        "alone_since": None if view.alone_since is None else view.alone_since.timestamp(),
     }
 
 
@@ -145,7 +148,7 @@ def _peer_to_json(peer: PeerView) -> dict[str, Any]:
 
 def view_from_json(value: Mapping[str, Any]) -> ControlView:
     """The view that `view_to_json` made."""
-    accepted = value["accepted"]
+    accepted, alone = value["accepted"], value["alone_since"]
     return ControlView(
         id=ServerId(value["id"]),
         role=ControlRole(value["role"]),
@@ -155,6 +158,7 @@ def view_from_json(value: Mapping[str, Any]) -> ControlView:
         following=value["following"],
         accepted=Accepted(accepted[0], ServerId(accepted[1])) if accepted else None,
         peers=tuple(_peer_from_json(peer) for peer in value["peers"]),
+        alone_since=None if alone is None else datetime.fromtimestamp(alone, UTC),
         barred=barred_from_json(value["barred"]),
     )
 

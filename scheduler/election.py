@@ -11,7 +11,7 @@ R2  A member is *known* from its first sign of life until it was silent for `dea
     R11 (clones do not count) are in `election_known`. Own pauses are not the silence
     of others: they are added to the instants. A primary that was paused longer than `dead -
     heartbeat`, or whose program does not react, no longer trusts that it leads: it listens
-    as after R1.
+    as after R1. Any other one that was paused that long also listens before it claims.
 R3  Who knows a lower id never claims; it follows the lowest known primary.
 R4  The lowest known server, with no known primary, is candidate for `claim`; then it
     fetches the heads of the others that it does not have (at most `catch_up`) and claims.
@@ -190,11 +190,13 @@ def _after_own_pause(view: View, now: float) -> View:
         calm_at=None if view.calm_at is None else view.calm_at + shift,
         pending=pending,
     )
-    leads = view.role is ControlRole.PRIMARY or isinstance(pending, Claiming)
-    if leads and gap > timing.step_down_s:
+    if gap <= timing.step_down_s:
+        return view
+    if view.role is ControlRole.PRIMARY or isinstance(pending, Claiming):
         said = f"BQN {view.me} was paused for {gap:.0f} s until {{0}} and listens before it acts"
         return _listen(view, now, Said(said, (now,)))
-    return view
+    pending = pending if isinstance(pending, Accepting) else None
+    return replace(view, listening_at=now, calm_at=None, pending=pending)
 
 
 def _look(view: View, now: float, do: list[Action]) -> View:

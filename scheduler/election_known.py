@@ -86,6 +86,8 @@ def _left(peer: Peer, boot: int, now: float) -> Peer:
 
 def _disputed(peer: Peer, why: str | None, now: float) -> Peer:
     """R11: of a cloned server nothing counts, until it is settled."""
+    if why is not None and peer.state is PeerState.CLONE:
+        return peer
     if why is not None:
         return Peer(peer.id, PeerState.CLONE, None, NEVER, now, why, counted=peer.counted)
     return Peer(peer.id, changed_at=now) if peer.state is PeerState.CLONE else peer
@@ -94,7 +96,7 @@ def _disputed(peer: Peer, why: str | None, now: float) -> Peer:
 def _lost(peer: Peer, why: str, now: float) -> Peer:
     if peer.state is PeerState.CLONE:
         return peer
-    if not peer.known:
+    if not peer.known or peer.state is PeerState.INDIRECT:
         return replace(peer, why=why)
     number = peer.beacon.number if peer.beacon is not None else peer.gone
     end = replace(peer, heard_at=NEVER, counted_at=NEVER, gone=number, lost_at=now)
@@ -110,7 +112,9 @@ def _hear(view: View, event: Heard, now: float) -> View:
     peer = view.peer(beacon.id)
     if peer is not None:
         fresh[peer.id] = heard(peer, event, now)
-    for relay in event.relays:
+    direct = peer is not None and fresh[peer.id].state in (PeerState.ALIVE, PeerState.SUSPECT)
+    # Like a life sign, what is passed on counts only where a question is answered.
+    for relay in event.relays if direct else ():
         told = view.peer(relay.beacon.id)
         if told is not None and told.id != beacon.id:
             maxep = max(maxep, relay.beacon.maxep, relay.beacon.epoch)

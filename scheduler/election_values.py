@@ -8,7 +8,7 @@ Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from configrepo.model import ServerId
@@ -18,7 +18,10 @@ from scheduler.presets import Timing
 
 @dataclass(frozen=True, slots=True)
 class Beacon:
-    """What a server says about itself, numbered by its start and a counter."""
+    """What a server says about itself, numbered by its start and a counter.
+
+    `signature` (base64) proves to those who hear it through others that it is its own.
+    """
 
     id: ServerId
     boot: int
@@ -29,6 +32,7 @@ class Beacon:
     following: ServerId | None = None
     head: str | None = None
     barred: Barred | None = None
+    signature: str = field(default="", compare=False)
 
     @property
     def number(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ Edge: sockets.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from typing import Any
 _READ_BYTES = 1 << 16
 _DESCRIPTORS = 16
 LINE_BYTES = 4 << 20
+_QUEUED_LINES = 500
 
 
 class LinkBroken(Exception):
@@ -78,3 +80,49 @@ class LineReader:
         except (ValueError, AttributeError, IndexError) as error:
             raise LinkBroken(f"not a line of this link: {error}") from error
         return Received(value, descriptor)
+
+
+class LinkWriter:
+    """Sends lines to the program without ever waiting for it."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._queue: deque[tuple[bytes, socket.socket | None]] = deque()
+        self._writing = False
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the program does not read."""
+        return len(self._queue) > _QUEUED_LINES
+
+    def send(self, value: dict[str, Any], connection: socket.socket | None = None) -> None:
+        """Queue a line, with a connection that is closed here once it is handed over."""
+        if self.crowded:
+            if connection is not None:
+                connection.close()
+            return
+        self._queue.append((encode(value), connection))
+        self._flush()
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            data, connection = self._queue[0]
+            try:
+                descriptors = [] if connection is None else [connection.fileno()]
+                sent = socket.send_fds(self._link, [data], descriptors)
+            except BlockingIOError:
+                if not self._writing:
+                    loop.add_writer(self._link, self._flush)
+                    self._writing = True
+                return
+            except OSError:
+                return  # the reading side of the link ends the process
+            if connection is not None:
+                connection.close()
+            self._queue.popleft()
+            if sent < len(data):
+                self._queue.appendleft((data[sent:], None))
+        if self._writing:
+            loop.remove_writer(self._link)
+            self._writing = False

@@ -22,12 +22,13 @@ from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_view import Barred, ControlRole
-from scheduler.election_values import Beacon
+from scheduler.election_values import Beacon, Relay
 from scheduler.frames import BadFrame, encode, frame
 
 PROTOCOL = 1
 HIGHEST_EPOCH = 10**12 - 1
 _TEXT = 256
+_RELAYS = 8
 
 
 class UnknownType(Exception):
@@ -36,7 +37,11 @@ class UnknownType(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who speaks. `boot` counts its starts; `version` is shown to people."""
+    """Who speaks.
+
+    `boot` counts its starts, `run` is drawn at each: two with one key differ in it.
+    `version` is shown to people.
+    """
 
     cluster: str
     id: ServerId
@@ -44,14 +49,19 @@ class Hello:
     version: str
     lowest_protocol: int = PROTOCOL
     highest_protocol: int = PROTOCOL
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A heartbeat; `seq` counts the questions of this session."""
+    """A heartbeat; `seq` counts the questions of this session.
+
+    `relays` are beacons of others that its sender passes on.
+    """
 
     seq: int
     beacon: Beacon
+    relays: tuple[Relay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +113,9 @@ Message = Hello | Ping | Pong | HandReq | HandOk | HandNo | Bye | Err
 def framed(message: Message) -> bytes:
     """A message as a frame. The same beacon goes to every member: it is written once."""
     match message:
-        case Ping(seq=seq, beacon=beacon):
-            return frame(f'{{"t":"PING","n":{seq},{_beacon_text(beacon)}}}'.encode())
+        case Ping(seq=seq, beacon=beacon, relays=relays):
+            passed = f',"relays":{_relays_text(relays)}' if relays else ""
+            return frame(f'{{"t":"PING","n":{seq},{_beacon_text(beacon)}{passed}}}'.encode())
         case Pong(seq=seq, beacon=beacon):
             return frame(f'{{"t":"PONG","n":{seq},{_beacon_text(beacon)}}}'.encode())
     return encode(to_json(message))
@@ -113,6 +124,13 @@ def framed(message: Message) -> bytes:
 @lru_cache(maxsize=8)
 def _beacon_text(beacon: Beacon) -> str:
     return json.dumps(_beacon_to_json(beacon), separators=(",", ":"), allow_nan=False)[1:-1]
+
+
+@lru_cache(maxsize=8)
+def _relays_text(relays: tuple[Relay, ...]) -> str:
+    return json.dumps(
+        [_relay_to_json(relay) for relay in relays], separators=(",", ":"), allow_nan=False
+    )
 
 
 def to_json(message: Message) -> dict[str, Any]:
@@ -127,9 +145,11 @@ def to_json(message: Message) -> dict[str, Any]:
                 "id": message.id,
                 "boot": message.boot,
                 "sw": message.version,
+                **({"run": message.run} if message.run else {}),
             }
-        case Ping(seq=seq, beacon=beacon):
-            return {"t": "PING", "n": seq, **_beacon_to_json(beacon)}
+        case Ping(seq=seq, beacon=beacon, relays=relays):
+            passed = {"relays": [_relay_to_json(relay) for relay in relays]} if relays else {}
+            return {"t": "PING", "n": seq, **_beacon_to_json(beacon), **passed}
         case Pong(seq=seq, beacon=beacon):
             return {"t": "PONG", "n": seq, **_beacon_to_json(beacon)}
         case Bye(stopping=stopping, boot=boot):
@@ -160,7 +180,12 @@ def _beacon_to_json(beacon: Beacon) -> dict[str, Any]:
         "follow": beacon.following,
         "heads": {"cluster": beacon.head},
         **({} if beacon.barred is None else {"barred": _barred_to_json(beacon.barred)}),
+        **({"sig": beacon.signature} if beacon.signature else {}),
     }
+
+
+def _relay_to_json(relay: Relay) -> dict[str, Any]:
+    return {"age_ms": max(0, round(relay.age_s * 1000)), **_beacon_to_json(relay.beacon)}
 
 
 def _barred_to_json(barred: Barred) -> dict[str, Any]:
@@ -187,6 +212,9 @@ class _Fields:
 
     def __init__(self, value: dict[str, Any]) -> None:
         self._value = value
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._value
 
     def number(self, key: str, highest: int = 2**53) -> int:
         value = self._value.get(key)
@@ -239,7 +267,14 @@ class _Fields:
             following=None if follows is None else self.server("follow"),
             head=self.inner("heads").head("cluster"),
             barred=self.barred() if "barred" in self._value else None,
+            signature=self.text("sig") if "sig" in self._value else "",
         )
+
+    def relays(self) -> tuple[Relay, ...]:
+        value = self._value.get("relays", [])
+        if not isinstance(value, list) or len(value) > _RELAYS:
+            raise BadFrame("relays is not a short list")
+        return tuple(_relay(item) for item in value)
 
     def barred(self) -> Barred:
         inner = self.inner("barred")
@@ -247,6 +282,13 @@ class _Fields:
         if until is not None and (isinstance(until, bool) or not isinstance(until, int | float)):
             raise BadFrame("until is not a time")
         return Barred(inner.text("why"), None if until is None else float(until))
+
+
+def _relay(value: object) -> Relay:
+    if not isinstance(value, dict):
+        raise BadFrame("a relayed beacon is not an object")
+    fields = _Fields(value)
+    return Relay(fields.beacon(), fields.number("age_ms") / 1000)
 
 
 def _hello(fields: _Fields) -> Hello:
@@ -257,12 +299,13 @@ def _hello(fields: _Fields) -> Hello:
         version=fields.text("sw"),
         lowest_protocol=fields.number("pv_min"),
         highest_protocol=fields.number("pv_max"),
+        run=fields.text("run") if "run" in fields else "",
     )
 
 
 _READERS: dict[str, Callable[[_Fields], Message]] = {
     "HELLO": _hello,
-    "PING": lambda fields: Ping(fields.number("n"), fields.beacon()),
+    "PING": lambda fields: Ping(fields.number("n"), fields.beacon(), fields.relays()),
     "PONG": lambda fields: Pong(fields.number("n"), fields.beacon()),
     "HANDREQ": lambda _: HandReq(),
     "HANDOK": lambda fields: HandOk(fields.number("epoch", HIGHEST_EPOCH), fields.head("head")),

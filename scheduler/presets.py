@@ -38,6 +38,11 @@ class Timing:
         return max(0.3, 2.4 * self.tick_s)
 
     @property
+    def dial_s(self) -> float:
+        """How long one attempt to open a connection may take: a lost packet is not waited for."""
+        return max(1.0, 1.5 * self.hb_s)
+
+    @property
     def step_down_s(self) -> float:
         """An own pause after which a primary no longer trusts that it leads."""
         return self.dead_s - self.hb_s

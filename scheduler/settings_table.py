@@ -153,6 +153,16 @@ class ControlSection:
             choices=("lan", "wan"),
         ),
     )
+    witness: str | None = _key(
+        None,
+        Rule(
+            Kind.TEXT,
+            "Address (`address` or `address:port`, TCP) that answers unless this server is cut "
+            "off, such as the gateway. While it neither accepts nor refuses a connection, this "
+            "server does not begin to lead; one that leads goes on.",
+            unset="no witness: a server that reaches no other one leads",
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ def test_values_that_contradict_each_other_are_refused(text: str, problem: str) 
         ("[gui]\nown_sshd = true", "[gui] own_sshd is not a setting here; it belongs under [ssh]"),
         (
             "[control]\nzzz = 1",
-            "[control] zzz is not a setting; the keys here are address, port, preset",
+            "[control] zzz is not a setting; the keys here are address, port, preset, witness",
         ),
         (
             "[zzz]",
