@@ -288,6 +288,7 @@ class Assembly:
                 *self.reactions.alarms(),
                 *self.applying.run.alarms(),
                 *self.heal.settling.alarms(),
+                *self.replicating.alarms(),
                 *self.members.ops.alarms(),
             ),
         )

@@ -156,6 +156,13 @@ class ReplicationParts:
 
         return run
 
+    def alarms(self) -> tuple[str, ...]:
+        """What people must look at."""
+        kept = self.upkeep.kept()
+        if kept is None or kept.unsound is None:
+            return ()
+        return (f"The repository of this server is not whole: {kept.unsound}",)
+
     def own_refs(self) -> dict[str, str]:
         """Where the refs of this server are that only it writes, for its report."""
         found = {ref: self._server.store.ref(ref) for ref in own_runs(self._server.me)}

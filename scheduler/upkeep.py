@@ -9,6 +9,7 @@ Core: works on a repository.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,16 +22,23 @@ from configrepo import durable, git
 MOST_LOOSE: Final = 2_000
 MOST_PACKS: Final = 40
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How the repository is kept; `packed` is when it was last packed."""
+    """How the repository is kept; `packed` is when it was last packed.
+
+    `removed` is what killed processes had left, `unsound` what git said of the repository
+    after that, if it is not whole.
+    """
 
     loose: int
     packs: int
     size: int
     packed: datetime | None = None
     removed: tuple[str, ...] = ()
+    unsound: str | None = None
 
 
 class Upkeep:
@@ -53,8 +61,12 @@ class Upkeep:
         """Recover, count, and pack if there is much to pack; returns one sentence."""
         with self._lock:
             removed: tuple[str, ...] = ()
+            unsound: str | None = None
             if not git.is_running(self._repository):
                 removed = durable.recover(self._repository)
+            if removed:
+                unsound = git.fsck(self._repository, connectivity_only=True)
+                _log.warning("leftovers were removed: %s; %s", removed, unsound or "all is whole")
             found = git.count_objects(self._repository)
             packed = self._kept.packed if self._kept else None
             if found.loose > self._most_loose or found.packs > MOST_PACKS:
@@ -62,5 +74,5 @@ class Upkeep:
                 durable.barrier(self._repository)
                 packed = self._now()
                 found = git.count_objects(self._repository)
-            self._kept = Kept(found.loose, found.packs, found.size, packed, removed)
+            self._kept = Kept(found.loose, found.packs, found.size, packed, removed, unsound)
         return f"{found.loose} loose objects, {found.packs} packs, {found.size} bytes"

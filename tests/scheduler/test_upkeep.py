@@ -75,4 +75,5 @@ def test_leftovers_go_only_while_no_git_works(store: Store) -> None:
     kept = upkeep.kept()
     assert kept is not None
     assert kept.removed == ("packed-refs.lock",)
+    assert kept.unsound is None
     assert not lock.exists()
