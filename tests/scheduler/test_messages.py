@@ -9,7 +9,7 @@ import pytest
 
 from configrepo.model import ServerId
 from scheduler.control_view import Barred, ControlRole
-from scheduler.election_values import Beacon
+from scheduler.election_values import Beacon, Relay
 from scheduler.frames import MAX_BYTES_BEFORE_HELLO, BadFrame, decode, encode
 from scheduler.messages import (
     Bye,
@@ -28,6 +28,7 @@ from scheduler.messages import (
 
 _BEACON = Beacon(ServerId(0), 3, 4, ControlRole.PRIMARY, 5, 6, None, "a" * 40)
 _FOLLOWER = Beacon(ServerId(255), 1, 1, ControlRole.SECONDARY, 0, 10**12 - 1, ServerId(0))
+_OPTIONAL = {"follow", "head", "barred", "sig", "relays", "run"}
 _MESSAGES: list[Message] = [
     Hello("c" * 32, ServerId(0), 1, "R5.0.0"),
     Ping(1, _BEACON),
@@ -38,6 +39,8 @@ _MESSAGES: list[Message] = [
     HandNo("BQN 1 does not lead"),
     Ping(1, replace(_BEACON, barred=Barred("maintenance until noon", 1_900_000_000.5))),
     Pong(1, replace(_BEACON, barred=Barred("disk"))),
+    Ping(1, replace(_BEACON, signature="c2lnbmVk"), (Relay(_FOLLOWER, 0.25), Relay(_BEACON, 2.0))),
+    Hello("c" * 32, ServerId(0), 1, "R5.0.0", run="0123456789abcdef"),
     Bye(stopping=True, boot=3),
     Err("removed"),
 ]
@@ -51,7 +54,7 @@ def test_a_message_is_read_back_as_it_was_written(message: Message) -> None:
 @pytest.mark.parametrize("message", _MESSAGES, ids=lambda message: type(message).__name__)
 def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> None:
     whole = to_json(message)
-    for field in whole.keys() - {"follow", "head", "barred"}:
+    for field in whole.keys() - _OPTIONAL:
         with pytest.raises(BadFrame):
             from_json({key: value for key, value in whole.items() if key != field})
 
@@ -71,6 +74,11 @@ def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> Non
         {"heads": {"cluster": "A" * 40}},
         {"heads": {"cluster": "a" * 39}},
         {"barred": {"why": 1}},
+        {"sig": 1},
+        {"relays": {}},
+        {"relays": [1]},
+        {"relays": [to_json(Ping(1, _BEACON))]},
+        {"relays": [{"age_ms": 1, **to_json(Ping(1, _BEACON))}] * 9},
         {"barred": {"why": "", "until": "noon"}},
         {"t": 1},
         {"t": "x" * 300},
