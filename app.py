@@ -63,7 +63,8 @@ class Program:
             print("Stopping.", flush=True)
         if self.server.restarting:
             print("Starting again with the new id.", flush=True)
-            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - its own command line
+            again = [sys.executable, *sys.orig_argv[1:]]
+            os.execv(sys.executable, again)  # noqa: S606 - its own command line
         return 0
 
     def _show(self) -> None:

@@ -25,6 +25,7 @@ from scheduler.ssh_keys import PublicKey
 from scheduler.state_dir import write_durably
 
 GATE: Final = Path(__file__).resolve().parent / "gate" / "gate.sh"
+PEERS: Final = "peers"
 _KEY: Final = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}={0,2}")
 
 
@@ -85,6 +86,15 @@ def authorized_lines(
     return "".join(lines.values())
 
 
+def _write_peers(state: Path, ids: set[ServerId]) -> None:
+    """Tell the gate who may still ask: a connection outlives the key that opened it."""
+    path = state / "run" / PEERS
+    text = "".join(f"{server}\n" for server in sorted(ids))
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(path, text.encode())
+
+
 def _line(words: list[str], key: str, comment: str) -> str:
     command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
     return f'restrict,command="{command}" {key} {comment}\n'
@@ -102,7 +112,9 @@ def write_authorized_keys(
     Raises:
         OSError: the file cannot be written; the former one is intact.
     """
+    holders = tuple(holders)
     text = authorized_lines(holders, state.resolve(), gate, auditors)
+    _write_peers(state, {holder.id for holder in holders})
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -51,6 +51,12 @@ case ,$verbs, in
     *) refuse "this key may not ask for $verb" ;;
 esac
 
+# A connection outlives the key that opened it: who was removed may ask no more.
+peers=$state/run/peers
+if [ "$who" = "server $peer" ] && [ -f "$peers" ] && ! grep -qx -- "$peer" "$peers"; then
+    refuse 'this server is not a member any more'
+fi
+
 if [ "$verb" = probe ]; then
     printf 'bqn-gate 1\n'
     exit 0

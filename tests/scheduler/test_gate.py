@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from configrepo.model import ServerId
-from scheduler.authorized_keys import GATE, KNOCKING, MEMBER, KeyHolder
+from scheduler.authorized_keys import GATE, KNOCKING, MEMBER, KeyHolder, write_authorized_keys
 from scheduler.sshd import account
 from tests.support.sshd import SshServer, public_line
 
@@ -95,6 +95,19 @@ def test_everything_but_the_three_commands_is_refused_and_logged(state: Path, as
 def test_the_probe_answers_with_one_line_and_nothing_is_logged(state: Path) -> None:
     assert gate(state, "bqn-probe").stdout == b"bqn-gate 1\n"
     assert not (state / "gate.log").exists()
+
+
+def test_who_was_removed_may_ask_no_more_on_a_connection_that_is_still_open(state: Path) -> None:
+    def let_in(*servers: int) -> None:
+        holders = [KeyHolder(ServerId(server), "ssh-ed25519 A") for server in servers]
+        write_authorized_keys(state / "authorized_keys", holders, state)
+
+    let_in(7, 77)
+    assert gate(state, "bqn-probe").returncode == 0
+    let_in(77, 17)
+    told = gate(state, "bqn-probe")
+    assert told.returncode == REFUSED
+    assert b"not a member any more" in told.stderr
 
 
 def test_a_key_may_only_use_the_verbs_of_its_line(state: Path) -> None:
