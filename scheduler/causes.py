@@ -51,13 +51,13 @@ _SAID = {
     OTHER_CLUSTER: "it belongs to another cluster",
     OTHER_SERVER: "another server of ours answers there",
     WRONG_IDENTITY: "its certificate is not the pinned one",
-    NOT_A_MEMBER: "it does not know this server's certificate",
+    NOT_A_MEMBER: "it does not know the certificate of whoever asks",
     NO_ANSWER: "it accepts connections but does not answer",
     PORT_NOT_FORWARDED: "its address is translated and nothing is forwarded to it",
     VERSION: "the two releases do not understand each other",
     CLOCK_FAR_OFF: "its clock is far off",
     TOO_SLOW: "it answers, but too slowly",
-    WRONG_KEY: "it does not let this server's SSH key in",
+    WRONG_KEY: "it does not accept the SSH key of whoever asks",
     GATE_MISSING: "the key is let in, but the program does not answer behind it",
 }
 
@@ -90,8 +90,8 @@ _ADVICE = {
     CLOCK_FAR_OFF: "Check NTP on both servers: it harms nothing, but logs are hard to compare",
     TOO_SLOW: "Check the link to {address} and the load there; for slow links use the preset wan",
     WRONG_KEY: (
-        "The account at {address} does not know this server's key: check that sshd there reads "
-        "the authorized_keys file of the settings, and that the servers were added to each other"
+        "The account at {address} does not know the key of whoever asks: check that sshd there "
+        "reads the authorized_keys file of the settings, and that the servers were added to each other"
     ),
     GATE_MISSING: (
         "The key is accepted at {address}, but its program does not answer behind it: check that "
