@@ -91,7 +91,7 @@ _ADVICE = {
     TOO_SLOW: "Check the link to {address} and the load there; for slow links use the preset wan",
     WRONG_KEY: (
         "The account at {address} does not know the key of whoever asks: check that sshd there "
-        "reads the authorized_keys file of the settings, and that the servers were added to each other"
+        "reads the authorized_keys file of the settings, and that both servers know each other"
     ),
     GATE_MISSING: (
         "The key is accepted at {address}, but its program does not answer behind it: check that "
