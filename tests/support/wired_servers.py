@@ -10,6 +10,7 @@ Edge: sockets, processes.
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import uuid
@@ -238,28 +239,19 @@ def join(inviter: WiredServer, joiner: WiredServer) -> None:
 
 
 def free_ports(count: int, addresses: tuple[str, ...]) -> list[int]:
-    """Ports that are free on all these addresses now."""
+    """Ports that are free on all these addresses, below the range of outgoing connections."""
     found: list[int] = []
-    for _ in range(1000):
+    for port in random.sample(range(20_000, 32_000), 2_000):
         with contextlib.ExitStack() as stack:
             try:
-                port = _bind(stack, addresses[0], 0)
-                for address in addresses[1:]:
-                    _bind(stack, address, port)
+                for address in addresses:
+                    stack.enter_context(socket.socket()).bind((address, port))
             except OSError:
                 continue
-            if port not in found:
-                found.append(port)
-            if len(found) == count:
-                return found
+        found.append(port)
+        if len(found) == count:
+            return found
     raise AssertionError("no free ports")
-
-
-def _bind(stack: contextlib.ExitStack, address: str, port: int) -> int:
-    probe = stack.enter_context(socket.socket())
-    probe.bind((address, port))
-    number: int = probe.getsockname()[1]
-    return number
 
 
 @contextlib.contextmanager
