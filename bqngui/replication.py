@@ -64,14 +64,14 @@ def _age(moment: datetime | None, now: datetime) -> str:
 @needs(Role.VIEWER)
 def show() -> ResponseReturnValue:
     """How every server stands."""
-    return render_template("replication/show.html", page=_page())
+    return render_template("replication/show.html", page=_page(), mirror=desk().mirror.state())
 
 
 @blueprint.get("/live")
 @needs(Role.VIEWER, background=True)
 def live() -> ResponseReturnValue:
     """The part of the page that changes by itself."""
-    return render_template("replication/_live.html", page=_page())
+    return render_template("replication/_live.html", page=_page(), mirror=desk().mirror.state())
 
 
 @blueprint.post("/now")

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+from configrepo.mirroring import MirrorTarget, push_mirror
 from configrepo.model import Files, ServerId
 from configrepo.store import CommitId, Store
 from scheduler.apply_run import ApplyRun, ApplySeams
@@ -17,8 +18,10 @@ from scheduler.applying import Applier, ApplyCommands
 from scheduler.audit import AuditLog
 from scheduler.changes import Changes
 from scheduler.clock import Clock
+from scheduler.control_room import ControlRoom
 from scheduler.drift import Drift, DriftSeams
 from scheduler.editing import Editing
+from scheduler.mirror import Mirror, MirrorSeams
 from scheduler.observing import Observer
 from scheduler.overview import STALE_S
 from scheduler.roster import Roster
@@ -42,6 +45,7 @@ class Server(Protocol):
     observer: Observer
     audit: AuditLog
     clock: Clock
+    control: ControlRoom
     editing: Editing
 
 
@@ -96,6 +100,26 @@ class ApplyParts:
                 note=server.audit.write,
             ),
         )
+
+        mirror = server.settings.mirror
+        target = MirrorTarget(
+            mirror.url or "", mirror.key, mirror.known_hosts, mirror.token_file, mirror.ca_file
+        )
+        credentials = server.state.path / "mirror.credentials"
+        self.mirror = Mirror(
+            mirror.url,
+            MirrorSeams(
+                push=lambda: push_mirror(server.state.repository, target, credentials),
+                refs=server.store.refs,
+                role=lambda: server.control.view.role,
+                now=lambda: datetime.now(UTC),
+                monotonic=time.monotonic,
+            ),
+        )
+
+    def alarms(self) -> tuple[str, ...]:
+        """A staged commit that stopped, a mirror that cannot be pushed to."""
+        return (*self.run.alarms(), *self.mirror.alarms())
 
     def preset(self) -> Staging | None:
         """See `StagingDesk`."""

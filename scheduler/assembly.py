@@ -76,6 +76,7 @@ JOB_THREADS = {
     "collect": 1,
     "fetch": 1,
     "upkeep": 1,
+    "mirror": 1,
 }
 
 
@@ -286,7 +287,7 @@ class Assembly:
             push_errors=self._push_errors,
             alarms=lambda: (
                 *self.reactions.alarms(),
-                *self.applying.run.alarms(),
+                *self.applying.alarms(),
                 *self.heal.settling.alarms(),
                 *self.replicating.alarms(),
                 *self.members.ops.alarms(),
@@ -449,6 +450,7 @@ class Assembly:
             self.clock.every(5.0, self.own_sshd.keep_alive, "sshd", "upkeep")
         apply = self.replicating.noting(self.applying.run.run)
         self.clock.every(1.0, self.members.only_as_member(apply), "apply", "apply")
+        self.clock.every(5.0, self.applying.mirror.run, "mirror", "mirror")
         self.clock.every(1.0, self.replicator.run, "replicate", "push")
         self.clock.every(2.0, self.reactions.heal, "heal", "heal")
         self.clock.every(2.0, self.observer.observe, "observe", "observe")

@@ -22,6 +22,7 @@ from scheduler.drift_seam import DriftDesk
 from scheduler.editing import Editing
 from scheduler.elections_seam import ElectionsRoom
 from scheduler.membership import Membership
+from scheduler.mirror_seam import MirrorDesk
 from scheduler.operations_seam import Operations
 from scheduler.people import People
 from scheduler.replication_seam import ReplicationDesk
@@ -297,6 +298,11 @@ class ServerDesk:
     def drift(self) -> DriftDesk:
         """See `Desk`."""
         return self._applying.drift
+
+    @property
+    def mirror(self) -> MirrorDesk:
+        """See `Desk`."""
+        return self._applying.mirror
 
     @property
     def staging(self) -> StagingDesk:

@@ -21,6 +21,7 @@ from scheduler.disagreements_seam import DisagreementsDesk
 from scheduler.doctor_seam import DoctorRoom
 from scheduler.drift_seam import DriftDesk
 from scheduler.elections_seam import ElectionsRoom
+from scheduler.mirror_seam import MirrorDesk
 from scheduler.operations_seam import Operations
 from scheduler.replication_seam import ReplicationDesk
 from scheduler.staging_seam import StagingDesk
@@ -243,6 +244,11 @@ class Desk(Protocol):
     @property
     def drift(self) -> DriftDesk:
         """Changes of running configurations from outside."""
+        ...
+
+    @property
+    def mirror(self) -> MirrorDesk:
+        """The copy on an external Git server."""
         ...
 
     @property

@@ -19,6 +19,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from configrepo.mirroring import wrong_url
 from scheduler.errors import SettingsError
 from scheduler.settings_table import (
     CONTROL_PORT_OF_ID_0,
@@ -28,6 +29,7 @@ from scheduler.settings_table import (
     ControlSection,
     GuiSection,
     Kind,
+    MirrorSection,
     ReplicationSection,
     Rule,
     SamplesSection,
@@ -94,6 +96,7 @@ def parse_settings(text: str, folder: Path) -> Settings:
         ssh=SshSection(**values["ssh"]),
         apply=ApplySection(**values["apply"]),
         replication=ReplicationSection(**values["replication"]),
+        mirror=MirrorSection(**values["mirror"]),
         samples=SamplesSection(**values["samples"]),
     )
     problems = _contradictions(settings, data)
@@ -240,6 +243,7 @@ def _contradictions(settings: Settings, data: Mapping[str, Any]) -> list[str]:
         *_certificate_pair(settings.gui),
         *_ports(settings),
         *_ssh(settings.ssh, data.get("ssh", {})),
+        *_mirror(settings.mirror),
         *_samples(settings.samples),
     ]
 
@@ -294,6 +298,19 @@ def _ssh(ssh: SshSection, given: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def _mirror(mirror: MirrorSection) -> list[str]:
+    if mirror.url is None:
+        keys = ("key", "known_hosts", "token_file", "ca_file")
+        given = [key for key in keys if getattr(mirror, key) is not None]
+        return [f"[mirror] {key} is set but url is not; set url as well" for key in given]
+    if (problem := wrong_url(mirror.url)) is not None:
+        return [f"[mirror] url {problem}"]
+    if mirror.url.startswith("ssh://"):
+        needed = (("key", mirror.key), ("known_hosts", mirror.known_hosts))
+        return [f"[mirror] {key} is missing; ssh needs it" for key, path in needed if path is None]
+    return []
+
+
 def _samples(samples: SamplesSection) -> list[str]:
     problems = []
     if both := sorted(set(samples.access) & set(samples.internet)):
@@ -314,6 +331,10 @@ def _missing_files(settings: Settings) -> list[str]:
         "[gui] certificate": settings.gui.certificate,
         "[gui] key": settings.gui.key,
         "[ssh] host_key_public": settings.ssh.host_key_public,
+        "[mirror] key": settings.mirror.key,
+        "[mirror] known_hosts": settings.mirror.known_hosts,
+        "[mirror] token_file": settings.mirror.token_file,
+        "[mirror] ca_file": settings.mirror.ca_file,
         "[apply] apply_command": _program(settings.apply.apply_command),
         "[apply] health_command": _program(settings.apply.health_command),
         "[apply] read_command": _program(settings.apply.read_command),

@@ -279,6 +279,45 @@ class ReplicationSection:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorSection:
+    """A copy of the repository on an external Git server, pushed by the server that leads."""
+
+    url: str | None = _key(
+        None,
+        Rule(
+            Kind.TEXT,
+            "Where to push: `ssh://USER@HOST/PATH` or `https://HOST/PATH`, without a password. "
+            "Refs only move forward there, drafts are not sent, secrets are sealed.",
+            unset="there is no mirror",
+        ),
+    )
+    key: Path | None = field(
+        default=None,
+        metadata=_file("Private SSH key for an `ssh://` mirror, without a passphrase.", "not used"),
+    )
+    known_hosts: Path | None = field(
+        default=None,
+        metadata=_file(
+            "File in the form of OpenSSH's `known_hosts` with the host key of an `ssh://` mirror; "
+            "no other key is accepted.",
+            "not used",
+        ),
+    )
+    token_file: Path | None = field(
+        default=None,
+        metadata=_file(
+            "File with the token for an `https://` mirror, and nothing else.", "no login"
+        ),
+    )
+    ca_file: Path | None = field(
+        default=None,
+        metadata=_file(
+            "CA file for the certificate of an `https://` mirror.", "the authorities of the system"
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SamplesSection:
     """Where the throughput on the pages comes from."""
 
@@ -321,6 +360,7 @@ class Settings:
     ssh: SshSection = SshSection()
     apply: ApplySection = ApplySection()
     replication: ReplicationSection = ReplicationSection()
+    mirror: MirrorSection = MirrorSection()
     samples: SamplesSection = SamplesSection()
 
     def control_port(self, server_id: ServerId) -> int:
@@ -337,5 +377,6 @@ SECTIONS: dict[str, type[Any]] = {
     "ssh": SshSection,
     "apply": ApplySection,
     "replication": ReplicationSection,
+    "mirror": MirrorSection,
     "samples": SamplesSection,
 }

@@ -57,7 +57,7 @@ from tests.support import fake_scenes as scenes
 from tests.support.fake_auditing import FakeAuditing
 from tests.support.fake_disagreements import FakeDisagreements
 from tests.support.fake_doctor import FakeDoctor, FakeElections
-from tests.support.fake_drift import FakeDrift, FakeStaging
+from tests.support.fake_drift import FakeDrift, FakeMirror, FakeStaging
 from tests.support.fake_history import laid_over
 from tests.support.fake_operations import FakeOperations
 from tests.support.fake_replication import FakeReplication
@@ -78,6 +78,7 @@ class FakeDesk(FakeUsers):
         self.auditing = FakeAuditing(self)
         self.drift = FakeDrift(self._propose)
         self.staging = FakeStaging()
+        self.mirror = FakeMirror()
         self.replication = FakeReplication(self.overview)
         self.staged: Staging | None = None
         self.operations = FakeOperations(self)

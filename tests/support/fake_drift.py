@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from configrepo.model import ServerId
 from scheduler.apply_turn import Staging, Turn
 from scheduler.drift_seam import DriftView, Restoring
+from scheduler.mirror_seam import MirrorView
 from scheduler.views import Edited, FileChange, Person, Refused
 from tests.support.fake_scenes import NOW
 
@@ -93,3 +94,14 @@ class FakeStaging:
     def turn(self) -> Turn:
         """What the test set."""
         return self.now
+
+
+class FakeMirror:
+    """Implements `scheduler.mirror_seam.MirrorDesk`; the test sets `view`."""
+
+    def __init__(self) -> None:
+        self.view: MirrorView | None = None
+
+    def state(self) -> MirrorView | None:
+        """What the test set."""
+        return self.view
