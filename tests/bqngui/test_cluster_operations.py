@@ -163,3 +163,13 @@ def test_the_pages_fit_a_phone_and_need_no_script(browser: Browser, site: Site) 
         assert_fits(page)
         page.get_by_role("button", name="Remove BQN 2").click()
         expect(page.get_by_text("Committed on BQN 0.")).to_be_visible()
+
+
+def test_a_replacement_is_invited_with_its_id_filled_in(site: Site) -> None:
+    visitor = site.visitor(Role.ADMINISTRATOR)
+    assert "/cluster/add?replaces=2" in visitor.get("/cluster/servers/2").text
+    page = visitor.get("/cluster/add?replaces=2").text
+    assert 'name="other_id" type="text" value="2"' in page
+    assert re.search(r'name="replaces" value="1"[^>]* checked', page)
+    plain = visitor.get("/cluster/add?replaces=<b>").text
+    assert not re.search(r'name="replaces" value="1"[^>]* checked', plain)
