@@ -9,12 +9,14 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from configrepo.model import ServerId
+from scheduler.mirror_seam import MirrorView
 from scheduler.views import Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import FakeDesk
 from tests.support.site import Site
 
+URL = "ssh://git@git.example/bqn.git"
 EVIL = "refused: <script>alert(1)</script>"
 
 
@@ -84,3 +86,24 @@ def test_the_page_is_accessible_and_fits(
         expect(page.get_by_role("heading", name="Replication", level=1)).to_be_visible()
         assert_accessible(page)
         assert_fits(page)
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (MirrorView(URL, "current", "It has everything."), ("current", "It has everything.")),
+        (MirrorView(URL, "failed", "refused", None, 40), ("failed", "Next try in 40 s.")),
+        (MirrorView(URL, "elsewhere", "The server that leads pushes."), ("pushed elsewhere",)),
+        (MirrorView(URL, "waiting", "Nothing was pushed."), ("waiting",)),
+    ],
+)
+def test_the_mirror_shows_its_own_state_and_error(
+    site: Site, view: MirrorView, words: tuple[str, ...]
+) -> None:
+    visitor = site.administrator()
+    assert "Mirror on an external" not in visitor.get("/replication").text
+    site.desk.mirror.view = view
+    page = visitor.get("/replication").text
+    for word in (URL, *words):
+        assert word in page
+    assert words[0] in visitor.get("/replication/live").text
