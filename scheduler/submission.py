@@ -19,7 +19,7 @@ from configrepo.members import Member
 from configrepo.model import Files, ServerId
 from configrepo.store import CommitId, Store
 from scheduler.accounts import find_user, path_of_user, read_user
-from scheduler.apply_turn import Staging
+from scheduler.apply_turn import CANARY, Staging
 from scheduler.changes import CLUSTER, Changes, Standing, line_of
 from scheduler.control_view import ControlView
 from scheduler.election_events import cause_to_lead
@@ -124,7 +124,9 @@ class Submission:
 
     def _staged(self, request: ChangeRequest) -> ChangeRequest:
         """A change with the staging of this server's settings, if it names none of its own."""
-        if self._preset is None or not any(p.startswith(SHARED) for p in request.changes):
+        if self._preset is None or CANARY in request.trailers:
+            return request
+        if not any(path.startswith(SHARED) for path in request.changes):
             return request
         return replace(request, trailers={**self._preset.trailers, **request.trailers})
 

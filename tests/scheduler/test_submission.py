@@ -17,6 +17,7 @@ from configrepo.model import ServerId
 from configrepo.store import CommitId, RefUpdate
 from configrepo.store import Person as Author
 from scheduler.accounts import path_of_user
+from scheduler.apply_turn import Staging
 from scheduler.changes import CLUSTER, Standing
 from scheduler.control_view import ControlView
 from scheduler.errors import RemoteRefused, Unreachable, WrongIdentity
@@ -269,3 +270,33 @@ def test_a_secondary_can_say_only_some_trailers() -> None:
     arrived, person = request_from_json(sent)
     assert arrived.trailers == {"Reverts-To": "x"}
     assert person.role is Role.VIEWER
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said", "staged"),
+    [
+        (NTP, "ntp\n server 192.0.2.9\n", {}, {"Canary": "1", "Canary-Pause": "30"}),
+        (NTP, "ntp\n server 192.0.2.9\n", {"Canary": "none"}, {"Canary": "none"}),
+        ("cluster/servers/1.conf", None, {}, {}),
+    ],
+)
+def test_the_primarys_setting_stages_what_servers_run_unless_the_form_says_otherwise(
+    pair: Pair, path: str, text: str | None, said: dict[str, str], staged: dict[str, str]
+) -> None:
+    primary = pair.primary
+    pair.at_primary = Submission(
+        ZERO,
+        primary.store,
+        primary.changes,
+        lambda: leading(0, 1),
+        primary.roster.active,
+        pair.call,
+        preset=Staging(ONE, 30),
+    )
+    head = primary.store.ref(CLUSTER)
+    assert head is not None
+    request = ChangeRequest(head, {path: text}, "Change", "r1", trailers=said)
+    done = pair.at_primary.submit(request, ADMIN)
+    assert isinstance(done, Committed), done
+    trailers = primary.store.revision(CommitId(done.revision)).trailers
+    assert {key: trailers[key] for key in trailers if key.startswith("Canary")} == staged
