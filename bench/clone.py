@@ -50,7 +50,7 @@ ROUNDS = 7
 AT_ONCE = 10
 _CLUSTER = "refs/heads/cluster"
 _LIMIT_S = 1200
-_LIMIT_QUICK_S = 110
+_LIMIT_QUICK_S = 240
 _THREADS = 16
 _PIECE = 64 * 1024
 

@@ -40,7 +40,7 @@ OBJECTS = 5_000
 TIMES = 60
 _CLUSTER = "refs/heads/cluster"
 _LIMIT_S = 1800
-_LIMIT_QUICK_S = 110
+_LIMIT_QUICK_S = 240
 _PAIR = (0, 1)
 
 

@@ -45,7 +45,7 @@ SECONDS = 60.0
 DEATHS = 20
 _READY_S = 120.0
 _LIMIT_S = 600
-_LIMIT_QUICK_S = 100
+_LIMIT_QUICK_S = 240
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -97,7 +97,7 @@ class Client:
 
     async def hear(self, session: Session) -> None:
         """Answer each heartbeat, unless it is to be silent."""
-        async for message in session.messages(LAN.dead_s * 10):
+        async for message in session.messages(lambda: LAN.dead_s * 10):
             if isinstance(message, Ping) and not self.silent:
                 self.answered += 1
                 session.send(Pong(message.seq, self.beacon()))
@@ -128,6 +128,7 @@ class Primary:
         self.states: dict[str, str] = {}
         self.role = ""
         self.changed = asyncio.Event()
+        self._failure: BaseException | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self, members: list[dict[str, Any]]) -> asyncio.Task[None]:
@@ -159,8 +160,16 @@ class Primary:
         """Wait until it shows that state of a member."""
         async with asyncio.timeout(_READY_S):
             while self.states.get(str(number)) != state:
+                if self._failure is not None:
+                    raise self._failure
                 self.changed.clear()
                 await self.changed.wait()
+
+    def give_up(self, task: asyncio.Task[None]) -> None:
+        """A client failed, so nothing more is to be waited for."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            self.changed.set()
 
     @property
     def pids(self) -> list[int]:
@@ -217,7 +226,9 @@ async def contest(count: int, seconds: float, deaths: int, folder: Path) -> Figu
         loop = asyncio.get_running_loop()
         tasks = []
         for one in clients:
-            one.tasks.append(loop.create_task(one.serve(known)))
+            serving = loop.create_task(one.serve(known))
+            serving.add_done_callback(primary.give_up)
+            one.tasks.append(serving)
             tasks += one.tasks
         began = monotonic()
         tasks.append(await primary.start([asdict(member) for member in members]))
@@ -267,6 +278,7 @@ async def calm(primary: Primary, clients: list[Client], seconds: float) -> float
 
 async def death(primary: Primary, victim: Client, crash: bool) -> float:
     """Seconds until the primary shows that a member is dead."""
+    await primary.wait(victim.id, "alive")
     await asyncio.sleep(random.uniform(0.0, LAN.hb_s))  # noqa: S311
     began = monotonic()
     if crash:

@@ -35,7 +35,7 @@ KILLS_AT_16 = 20
 PARALLEL = {2: 6, 3: 5, 16: 1}
 RETURNS = 3
 _LIMIT_S = 3600
-_LIMIT_QUICK_S = 110
+_LIMIT_QUICK_S = 240
 
 
 @dataclass

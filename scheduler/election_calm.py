@@ -19,7 +19,8 @@ from scheduler.election_known import heard
 from scheduler.election_values import Beacon, Event, Heard, Peer, PeerState, Relay, View
 
 _ID = attrgetter("id")
-_said = attrgetter(*(field.name for field in fields(Beacon) if field.name != "seq"))
+# Not the number, and not the signature over it: they are new in every beacon.
+_said = attrgetter(*(one.name for one in fields(Beacon) if one.compare and one.name != "seq"))
 # A sum of decimal fractions misses its value by a rounding error.
 _ROUNDING_S = 1e-6
 

@@ -75,6 +75,11 @@ def test_what_is_new_in_a_beacon_goes_through_all_rules(change: dict[str, object
     assert calm_heartbeat(view, Heard(beacon(2, 2, **change), round_trip=True), SOON) is None
 
 
+def test_the_signature_of_a_beacon_is_nothing_new() -> None:
+    event = Heard(beacon(2, 2, signature="of the second beacon"), round_trip=True)
+    assert calm_heartbeat(primary_of(3), event, SOON) is not None
+
+
 def test_a_member_that_was_lost_comes_back_only_through_all_rules() -> None:
     view, _ = step(primary_of(3), Lost(ServerId(2), "refused"), SOON)
     assert calm_heartbeat(view, Heard(beacon(2, 5), round_trip=True), SOON) is None
