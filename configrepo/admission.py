@@ -35,6 +35,7 @@ MOST_ENTRIES = 40_000
 LARGEST_BLOB = 16 * 1024 * 1024
 LARGEST_TREE_OR_COMMIT = 4 * 1024 * 1024
 MOST_REFS = 1_024
+TOO_MANY_REFS = f"a push moves at most {MOST_REFS} refs"
 LARGEST_NOTE = 64 * 1024
 LAST_SERVER = 255
 CLUSTER = "refs/heads/cluster"
@@ -142,7 +143,7 @@ class Denied:
 def admit(facts: PushFacts) -> Admitted | Denied:
     """Decide about one push; the first broken rule is the answer."""
     if len(facts.refs) > MOST_REFS:
-        return Denied(f"a push moves at most {MOST_REFS} refs")
+        return Denied(TOO_MANY_REFS)
     for pushed in facts.refs:
         sentence = _refusal_of(pushed, facts)
         if sentence is not None:

@@ -27,7 +27,15 @@ from time import monotonic
 from typing import Final
 
 from configrepo import durable
-from configrepo.admission import Admitted, Denied, PushFacts, admit, refusal_of_contents
+from configrepo.admission import (
+    MOST_REFS,
+    TOO_MANY_REFS,
+    Admitted,
+    Denied,
+    PushFacts,
+    admit,
+    refusal_of_contents,
+)
 from configrepo.authorship import Keys
 from configrepo.errors import ConfigRepoError, DiskFull
 from configrepo.model import ServerId
@@ -192,6 +200,9 @@ class Receiver:
             return Denied(f"server {call.peer} is not a member here")
         if not call.quarantine:
             return Denied("refs are never deleted")
+        if len(call.lines) > MOST_REFS:
+            # Before anything is gathered: each ref costs time.
+            return Denied(TOO_MANY_REFS)
         place = Path(call.quarantine)
         if not place.resolve().is_relative_to((self._store.path / "objects").resolve()):
             return Denied("the objects of the push are not where they belong")
