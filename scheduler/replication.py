@@ -263,7 +263,7 @@ class Replicator:
         with self._stream(target, Verb.RECEIVE) as stream:
             pushed = self._store.push(stream, updates)
         if not pushed.done:
-            raise RemoteRefused(refusal_of(pushed))
+            raise failure_of(target.id, pushed)
         if not updates.items() <= pushed.acknowledged.items():
             raise Unreachable(
                 f"server {target.id} took the commits but did not say that they are on its disk"
@@ -351,6 +351,18 @@ def class_of(error: SchedulerError | ConfigRepoError) -> ErrorClass:
         case StoreError():
             return ErrorClass.REFUSED
     return ErrorClass.NETWORK
+
+
+def failure_of(server: ServerId, pushed: Pushed) -> SchedulerError:
+    """Why refs did not move: refused by its rules, or by git, which may pass by itself.
+
+    Git refuses when somebody else holds or moves the same ref at that moment, as a server
+    does that fetches by itself.
+    """
+    said = refusal_of(pushed)
+    if said.startswith(DISK_FULL) or any(line.startswith(_OURS) for line in pushed.messages):
+        return RemoteRefused(said)
+    return Unreachable(f"git on server {server} did not move the refs: {said}")
 
 
 def refusal_of(pushed: Pushed) -> str:

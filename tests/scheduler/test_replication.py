@@ -16,7 +16,7 @@ from configrepo.store import CommitId, Pushed, RefUpdate
 from scheduler.authorized_keys import KNOCKING, KeyHolder
 from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdentity
 from scheduler.push_plan import ErrorClass, PushState, own_runs
-from scheduler.replication import Replicator, Seams, class_of, refusal_of
+from scheduler.replication import Replicator, Seams, class_of, failure_of, refusal_of
 from scheduler.ssh import SshTarget
 from tests.support.replicas import CLUSTER, Replica
 from tests.support.sshd import free_port, public_line
@@ -353,6 +353,15 @@ def test_a_full_disk_at_the_other_end_is_recognised() -> None:
     before: dict[str, CommitId] = {}
     said = Pushed(before, {CLUSTER: "unpacker error"}, ("fatal: No space left on device",))
     assert refusal_of(said) == "disk full: unpacker error"
+
+
+def test_what_git_alone_refuses_is_tried_again_soon_and_what_the_rules_refuse_is_not() -> None:
+    raced = Pushed({}, {CLUSTER: "atomic transaction failed"})
+    assert class_of(failure_of(ServerId(1), raced)) is ErrorClass.NETWORK
+    ruled = Pushed({}, {CLUSTER: "pre-receive hook declined"}, ("BQN: not the primary",))
+    assert class_of(failure_of(ServerId(1), ruled)) is ErrorClass.REFUSED
+    full = Pushed({}, {CLUSTER: "unpacker error"}, ("fatal: No space left on device",))
+    assert class_of(failure_of(ServerId(1), full)) is ErrorClass.DISK
 
 
 def test_the_words_of_another_server_are_safe_to_show() -> None:
