@@ -215,5 +215,7 @@ class StateDir:
     def unlock(self) -> None:
         """Give the directory back."""
         if self._lock is not None:
+            # A child that was forked just now still holds a copy: closing ours is not enough.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._lock.close()
             self._lock = None
