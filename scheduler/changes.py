@@ -20,6 +20,7 @@ Core: works on a store.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ from scheduler.wire import ChangeRequest
 
 CLUSTER = "refs/heads/cluster"
 TRIES = 3
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_CAUSE = 300
 LISTS = {"wire.conf": "wires", "route.conf": "routes", "undefined.conf": "undefined blocks"}
 
@@ -254,7 +256,7 @@ class Changes:
 
     def _attempt(self, request: ChangeRequest, person: Person, own_password: bool) -> CommitOutcome:
         standing = self._standing()
-        if refusal := self._held or standing.refusal:
+        if refusal := self._refusal(standing, request):
             return Refused(refusal)
         head = self.head()
         done = self._store.find_trailer("Request-Id", request.request_id, head)
@@ -276,6 +278,11 @@ class Changes:
             return Refused(sentence)
         return self._write(standing, (head,), after, request, person)
 
+    def _refusal(self, standing: Standing, request: ChangeRequest) -> str | None:
+        if not REQUEST_ID.fullmatch(request.request_id):
+            return "The form was sent in a wrong way: open the page again."
+        return self._held or standing.refusal
+
     def write_merge(
         self,
         standing: Standing,
@@ -289,7 +296,7 @@ class Changes:
         The first parent is the head of that line, or (at the first join) of the own line.
         """
         with self._one_at_a_time:
-            if refusal := self._held or standing.refusal:
+            if refusal := self._refusal(standing, request):
                 return Refused(refusal)
             done = self._store.find_trailer("Request-Id", request.request_id, self.head())
             if done is not None:
@@ -424,7 +431,12 @@ class Changes:
         request: ChangeRequest,
         person: Person,
     ) -> Committed:
-        trailers = {"Server": str(self._me), "Request-Id": request.request_id, **request.trailers}
+        # What the request says comes first: it may not speak for this server.
+        trailers = {
+            **request.trailers,
+            "Server": str(self._me),
+            "Request-Id": request.request_id,
+        }
         if standing.term is not None:
             trailers["Term"] = f"{standing.term}-{self._me}"
             trailers |= self._beginning(standing, parents[0])

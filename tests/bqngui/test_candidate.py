@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from configrepo.model import Problem, Severity
 from configrepo.unify import Answer, RowId
+from scheduler.apply_turn import Staging
 from scheduler.views import CommitOutcome, Comparison, Person, Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
@@ -32,10 +33,15 @@ class WarningDesk(FakeDesk):
         return replace(comparison, problems=self.found) if comparison else None
 
     def commit(
-        self, person: Person, message: str, request_id: str, choices: Mapping[RowId, Answer]
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
     ) -> CommitOutcome:
         self.asked += 1
-        return super().commit(person, message, request_id, choices)
+        return super().commit(person, message, request_id, choices, staging)
 
 
 def text_of(desk: FakeDesk, path: str = RATE) -> str:
