@@ -318,8 +318,9 @@ class ControlPort:
         if self._hello is None:
             return False
         try:
-            now, within_s = self._now(), self._timing.dial_s
-            session = await dial(member, self._client_context, self._hello, now, within_s)
+            # Many handshakes at once take longer than one: no attempt is given up for that.
+            within_s = min(5.0, self._timing.dial_s * max(1, len(self._members) // 16))
+            session = await dial(member, self._client_context, self._hello, self._now(), within_s)
         except NoSession as error:
             self._note_failure(member.id, error)
             return False
@@ -462,12 +463,11 @@ class ControlPort:
 
     def _rekey(self) -> None:
         """Open a new connection beside one that is a day old; the newer one is kept."""
-        old = self._now() - _REKEY_S
         for server, sessions in self._sessions.items():
             member = self._members.get(server)
             if member is None or len(sessions) != 1 or server in self._rekeying:
                 continue
-            if sessions[0].initiator != server and sessions[0].opened_at < old:
+            if sessions[0].initiator != server and sessions[0].opened_at < self._now() - _REKEY_S:
                 self._rekeying.add(server)
                 renewal = self._spawn(self._dial_once(member))
                 renewal.add_done_callback(partial(self._rekeyed, server))
