@@ -78,6 +78,7 @@ def section_of(path: str) -> str:
     return found.section if found is not None else "Undefined"
 
 
+@lru_cache(1 << 16)
 def path_allowed(path: str) -> bool:
     """Whether this program writes files with this path."""
     if path == SIGNERS_FILE or is_conflicts_path(path):

@@ -15,11 +15,15 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from configrepo.path_names import MAX_COMPONENT, escape
 
 MAX_NAME = 48
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_REMEMBERED = 1 << 16
+"""A configuration is checked at every commit, and most of it is what it was."""
 
 _DIGITS = re.compile(r"[0-9]{1,40}")
 _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
@@ -97,6 +101,7 @@ def _choice_or_number(choices: tuple[str, ...], number: ValueKind) -> ValueKind:
     return ValueKind("|".join((*choices, number.shown)), expected, read, wrong)
 
 
+@lru_cache(_REMEMBERED)
 def spell_address(word: str) -> str | None:
     """The normal spelling of an IP address (IPv6 as RFC 5952), or None if it is none."""
     try:
@@ -109,6 +114,7 @@ def spell_address(word: str) -> str | None:
     return str(address)
 
 
+@lru_cache(_REMEMBERED)
 def spell_prefix(word: str) -> str | None:
     """The normal spelling of ADDRESS/LENGTH (host bits are kept), or None if it is none."""
     address, slash, length = word.partition("/")
