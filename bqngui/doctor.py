@@ -175,7 +175,7 @@ def _faults(typed: Mapping[str, str]) -> dict[str, str]:
         faults["address"] = "Enter the IP address or name of the other server."
     for name, called in _PORTS.items():
         text = typed[name]
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) < 65_536):
+        if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536):
             faults[name] = f"{called} is a number from 1 to 65535."
     return faults
 

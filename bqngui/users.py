@@ -234,10 +234,11 @@ def _token_objection(found: UserView, form: UserForm) -> str | None:
             f"{found.name} has a token {form.token} already. If its text is lost,"
             " revoke it and make another."
         )
-    if (
-        not form.days.isascii()
-        or not form.days.isdigit()
-        or not 1 <= int(form.days) <= LONGEST_DAYS
+    if not (
+        form.days.isascii()
+        and form.days.isdigit()
+        and len(form.days) <= len(str(LONGEST_DAYS))
+        and 1 <= int(form.days) <= LONGEST_DAYS
     ):
         return f"A token is valid for 1 to {LONGEST_DAYS} days."
     return None

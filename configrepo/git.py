@@ -189,8 +189,8 @@ def rev_list(
     if unknown_only:
         arguments += ["--not", "--all"]
     if only_path is not None:
-        if not only_path.isprintable():
-            raise NotFound(f"not a path of the repository: {only_path!r}")
+        if not only_path.isprintable() or {"", ".."} & set(only_path.split("/")):
+            raise NotFound(f"not a path of the repository: {only_path[:100]!r}")
         lines += ["--", only_path]
     return [CommitId(line) for line in _lines(path, arguments, lines, quarantine)]
 

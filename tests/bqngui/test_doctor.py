@@ -126,6 +126,8 @@ def test_an_address_is_tried_before_anything_is_set_up(site: Site) -> None:
         ("control_port", "70000"),
         ("ssh_port", "ssh"),
         ("ssh_port", "²"),
+        ("control_port", "000000001" + "9" * 5000),
+        ("ssh_port", "00000000199999999"),
     ],
 )
 def test_a_wrong_field_is_told_and_keeps_what_was_typed(site: Site, name: str, value: str) -> None:

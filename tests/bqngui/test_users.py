@@ -139,6 +139,7 @@ def test_a_token_is_shown_once_with_the_exact_command(site: Site) -> None:
         ({"token": "ok", "days": "0"}, "1 to 3650 days"),
         ({"token": "ok", "days": "99999"}, "1 to 3650 days"),
         ({"token": "ok", "days": "²"}, "1 to 3650 days"),
+        ({"token": "ok", "days": "1" * 5000}, "1 to 3650 days"),
     ],
 )
 def test_a_bad_token_is_told(site: Site, fields: dict[str, str], sentence: str) -> None:

@@ -207,8 +207,9 @@ def test_history_is_newest_first_in_pages_and_of_one_object(store: Store) -> Non
     assert [one.id for one in store.log(made[-1], path=path)] == [made[2]]
     assert store.log(made[-1], path="common/nothing.conf") == []
     assert store.log(made[-1], path=":(glob)**") == []
-    with pytest.raises(NotFound):
-        store.log(made[-1], path="a\n--all")
+    for no_path in ("a\n--all", "../x", "common/../../x", "/etc/passwd", "common//x", ""):
+        with pytest.raises(NotFound, match="not a path"):
+            store.log(made[-1], path=no_path)
 
 
 def test_a_request_is_found_again_by_its_trailer(store: Store) -> None:
