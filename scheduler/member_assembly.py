@@ -73,7 +73,13 @@ class MemberParts:
 
     def __init__(self, given: Given, call: Call) -> None:
         self._given = given
-        self._rekeying = Rekeying(given.vault, self._newest, self._others, call)
+        self._rekeying = Rekeying(
+            given.vault,
+            self._newest,
+            self._others,
+            call,
+            lambda: given.control.view.following,
+        )
         self._departing = Departing(
             given.me,
             given.store,

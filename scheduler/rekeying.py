@@ -8,7 +8,8 @@
 
 So a server that was away gets the key when it is back, and a server that was removed never
 does: the members answer only those whose certificate is pinned. A key that was given away
-before a commit that did not come about does no harm: nothing is sealed with it.
+before a commit that did not come about does no harm: nothing is sealed with it. Keys are
+taken only from the primary: another member could give so many that no new key fits.
 
 Core: the network is behind a callable.
 """
@@ -52,6 +53,7 @@ class Rekeying:
         newest: Callable[[], Files],
         others: Callable[[], Sequence[Member]],
         call: Call,
+        leader: Callable[[], ServerId | None],
     ) -> None:
         """Wire it.
 
@@ -60,11 +62,13 @@ class Rekeying:
             newest: the files of the newest commit here.
             others: the other active members, the primary first.
             call: asks a member over mutual TLS.
+            leader: the primary that this server follows; None if it leads or there is none.
         """
         self._vault = vault
         self._newest = newest
         self._others = others
         self._call = call
+        self._leader = leader
 
     def new_key(self, to: Sequence[Member]) -> NewKey:
         """Make a key and give it to these servers; nothing is sealed with it yet."""
@@ -85,13 +89,15 @@ class Rekeying:
             return str(error)
         return None
 
-    def answer(self, _asker: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A member gives its keys (`keyring`) or asks for these. RPC route `/keyring`.
+    def answer(self, asker: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The primary gives its keys (`keyring`), or a member asks. RPC route `/keyring`.
 
         Raises:
-            RemoteRefused: what it gives is not a keyring.
+            RemoteRefused: what is given is not a keyring, or not given by the primary.
         """
         if "keyring" in body:
+            if asker != self._leader():
+                raise RemoteRefused("keys are taken from the primary only")
             self._vault.take_in(_read(body["keyring"]))
             return {}
         return {"keyring": self._vault.keyring.to_json()}

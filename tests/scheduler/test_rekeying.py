@@ -30,7 +30,10 @@ class Station:
         self.others: list[Station] = []
         self.away = False
         self.named: str | None = None
-        self.rekeying = Rekeying(self.vault, self._files, self._members, self._call)
+        self.leader: ServerId | None = ServerId(0)
+        self.rekeying = Rekeying(
+            self.vault, self._files, self._members, self._call, lambda: self.leader
+        )
 
     def _files(self) -> dict[str, str]:
         path, text = settings_file(ClusterSettings(self.named))
@@ -93,7 +96,19 @@ def test_the_commit_changes_the_key_and_who_was_away_asks_for_it(
 
 @pytest.mark.parametrize("stored", [None, "", "[]", "{}", 7])
 def test_what_is_no_keyring_is_not_taken(stations: list[Station], stored: object) -> None:
-    before = stations[0].vault.keyring
+    before = stations[1].vault.keyring
     with pytest.raises(RemoteRefused):
-        stations[0].rekeying.answer(ServerId(1), {"keyring": stored})
-    assert stations[0].vault.keyring == before
+        stations[1].rekeying.answer(ServerId(0), {"keyring": stored})
+    assert stations[1].vault.keyring == before
+
+
+@pytest.mark.parametrize("leader", [None, 0, 2])
+def test_keys_are_taken_from_the_primary_only(stations: list[Station], leader: int | None) -> None:
+    """A member that filled the ring would keep everybody from getting a new key."""
+    station = stations[1]
+    station.leader = None if leader is None else ServerId(leader)
+    before = station.vault.keyring
+    for other in {0, 2} - {leader}:
+        with pytest.raises(RemoteRefused, match="from the primary only"):
+            station.rekeying.answer(ServerId(other), {"keyring": Keyring.create().to_json()})
+    assert station.vault.keyring == before
