@@ -157,8 +157,10 @@ def update_refs(path: Path, updates: Iterable[RefUpdate], reason: str) -> None:
             lines.append(f"delete {update.ref} {old}\n")
         else:
             lines.append(f"update {update.ref} {update.new} {old}\n")
-    words = " ".join(reason.split()) or "move"
-    run(path, ["update-ref", "--no-deref", "-m", words, "--stdin"], "".join(lines).encode())
+    # A reason may be the first line of what a person typed; an argument holds no zero byte.
+    words = " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:200]
+    arguments = ["update-ref", "--no-deref", "-m", words or "move", "--stdin"]
+    run(path, arguments, "".join(lines).encode())
 
 
 def set_head(path: Path, ref: str) -> None:

@@ -196,11 +196,9 @@ def test_a_message_is_kept_without_control_characters_or_refused(
     assert kept > 20
 
 
-@pytest.mark.xfail(raises=ValueError, reason="a zero byte in a message ends in a server error")
-def test_a_zero_byte_in_a_message_is_kept_out_with_a_sentence(front: Front) -> None:
+def test_a_zero_byte_in_a_message_is_left_out(front: Front) -> None:
     desk = front.server.server.desk
     desk.edit(ADMIN, None, "policy rate zero\n downlink rate 1\n")
-    try:
-        desk.commit(ADMIN, "a\0b", uuid.uuid4().hex, {})
-    finally:
-        desk.discard(ADMIN)
+    outcome = desk.commit(ADMIN, "a\0b", uuid.uuid4().hex, {})
+    assert isinstance(outcome, Committed)
+    assert desk.history(1)[0].subject == "ab"
