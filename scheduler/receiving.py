@@ -27,7 +27,7 @@ from time import monotonic
 from typing import Final
 
 from configrepo import durable
-from configrepo.admission import (
+from configrepo.admission import CLUSTER, (
     MOST_REFS,
     TOO_MANY_REFS,
     Admitted,
@@ -264,10 +264,16 @@ class Receiver:
 
     def _moved(self, call: _Call, connection: socket.socket) -> None:
         durable.barrier(self._store.path)
-        moved = [line.split(" ", 2)[1:] for line in call.lines]
-        lines = [f"APPACK {ref} {new}\n" for new, ref in moved]
+        moved = [tuple(line.split(" ")) for line in call.lines]
+        if any(len(words) != 3 for words in moved):
+            # The hook could not say all of it (a full disk): what moved is looked at, and
+            # without an APPACK the other server asks again.
+            _log.warning("a push of server %s told only a part of what it moved", call.peer)
+            self._on_received(call.peer, (CLUSTER,))
+            return
+        lines = [f"APPACK {ref} {new}\n" for _, new, ref in moved]
         connection.sendall("".join(lines).encode())
-        self._on_received(call.peer, tuple(ref for _, ref in moved))
+        self._on_received(call.peer, tuple(ref for _, _, ref in moved))
 
 
 def _read_call(connection: socket.socket) -> _Call | None:

@@ -127,12 +127,14 @@ def _log_in(context: BrowserContext, site: Site, role: Role) -> None:
 
 def assert_accessible(page: Page) -> None:
     """No violation by axe-core's rules."""
+    page.wait_for_load_state("load")
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 
 
 def assert_fits(page: Page) -> None:
-    """Nothing makes the page scroll sideways."""
+    """Nothing makes the page scroll sideways, once its style sheets are there."""
+    page.wait_for_load_state("load")
     sizes = page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
