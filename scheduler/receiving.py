@@ -27,7 +27,8 @@ from time import monotonic
 from typing import Final
 
 from configrepo import durable
-from configrepo.admission import CLUSTER, (
+from configrepo.admission import (
+    CLUSTER,
     MOST_REFS,
     TOO_MANY_REFS,
     Admitted,
