@@ -23,9 +23,8 @@ from scheduler.apply_assembly import ApplyParts, preset_of
 from scheduler.audit import AuditLog
 from scheduler.auditing import Auditing, auditors_of, ways_of
 from scheduler.authorized_keys import GATE
-from scheduler.changes import Changes, line_of
+from scheduler.changes import Changes
 from scheduler.clock import Clock
-from scheduler.connectivity import Expected, check_both
 from scheduler.control_room import ControlRoom, ControlSettings
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.desk import ServerDesk
@@ -37,11 +36,9 @@ from scheduler.founding import keyring_path, signer_of
 from scheduler.gathering import Gathering
 from scheduler.heal_parts import HealParts
 from scheduler.identity import Identity
-from scheduler.inviting import Inviting
-from scheduler.joincode import JoinCode, host_key_digest
-from scheduler.joining import Joining
-from scheduler.member_assembly import MemberParts, former_of
-from scheduler.membership import Membership, Self
+from scheduler.joining_parts import JoiningParts
+from scheduler.member_assembly import MemberParts
+from scheduler.membership import Membership
 from scheduler.observing import Observer
 from scheduler.overview import overview_of
 from scheduler.people import People
@@ -52,16 +49,15 @@ from scheduler.replication_parts import ReplicationParts
 from scheduler.reporting import Reporting
 from scheduler.roster import Roster
 from scheduler.rpc import RpcServer
-from scheduler.rpc_client import RpcClient, call_join
+from scheduler.rpc_client import RpcClient
 from scheduler.sampling import Sampler, meter_of
 from scheduler.settings_table import Settings
 from scheduler.ssh import SshPool
 from scheduler.sshd import OwnSshd, account, system_host_key
 from scheduler.state_dir import RELEASE, StateDir
 from scheduler.submission import Submission
-from scheduler.unifying import Unifying
 from scheduler.vault import Vault
-from scheduler.views import Overview, Reach
+from scheduler.views import Overview
 from scheduler.watching import Watching
 
 RESTART_AFTER_S = 1.0
@@ -92,6 +88,7 @@ class Assembly:
     clock: Clock
     editing: Editing
     members: MemberParts
+    membership: Membership
     reactions: Reactions
     receiver: Receiver
     replicating: ReplicationParts
@@ -122,7 +119,13 @@ class Assembly:
             stack.callback(self.state.unlock)
             self._remember()
             self._reach_others()
-            self._bring_changes()
+            self._take_changes()
+            self._run_and_report()
+            self._replicate()
+            self._admit_and_edit()
+            self.desk = self._desk()
+            self._react()
+            self._answer_others()
             self._act_on_time()
             self.stack = stack.pop_all()
 
@@ -164,25 +167,8 @@ class Assembly:
                 version=RELEASE,
             )
         )
-        self.inviting = Inviting(
-            self.state.path / "inviting.json",
-            keyring=lambda: self.vault.keyring,
-            keep_keyring=self.vault.keep,
-            check_back=self._check_joiner,
-            clock=time.monotonic,
-            former=lambda server: former_of(self.store, self.roster, server),
-            on_admitted=lambda: self.doors.set(),
-        )
-        self.joining = Joining(
-            self.state.path / "joining.json",
-            call=self._call_join,
-            check=self._check_inviter,
-            keyring=lambda: self.vault.keyring,
-            keep_keyring=self.vault.keep,
-            on_agreed=lambda _: self.doors.set(),
-            pause=self.stopping.wait,
-            own_line=lambda: self.store.ref(line_of(self.me)) or "",
-        )
+        self.entry = JoiningParts(self)
+        self.inviting, self.joining = self.entry.inviting, self.entry.joining
 
     def _ssh_host_key(self) -> str:
         ssh = self.settings.ssh
@@ -194,30 +180,14 @@ class Assembly:
             return sshd.host_key
         return system_host_key(ssh.host_key_public)
 
-    def _check_joiner(self, record: Member) -> tuple[Reach, ...]:
-        target, ports = f"BQN {record.id}", (record.control_port, record.ssh_port)
-        expected = Expected(record.id)
-        return check_both(f"BQN {self.me}", target, record.address, ports, expected)
-
-    def _check_inviter(self, code: JoinCode) -> tuple[Reach, ...]:
-        target, ports = f"BQN {code.id}", (code.control_port, code.ssh_port)
-        expected = Expected(code.id, code.control_fingerprint)
-        return check_both(f"BQN {self.me}", target, code.address, ports, expected)
-
-    def _call_join(self, code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer, _ = call_join(
-            code.address, code.control_port, code.control_fingerprint, route, dict(body)
-        )
-        return answer
-
     # --- changes and what they need ---------------------------------------------------
 
-    def _bring_changes(self) -> None:
-        def call(
-            member: Member, route: str, body: Mapping[str, Any], timeout_s: float
-        ) -> dict[str, Any]:
-            return self.rpc_client.call(member, route, dict(body), timeout_s)
+    def _call(
+        self, member: Member, route: str, body: Mapping[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        return self.rpc_client.call(member, route, dict(body), timeout_s)
 
+    def _take_changes(self) -> None:
         self.changes = Changes(
             self.store,
             self.me,
@@ -231,14 +201,16 @@ class Assembly:
             self.changes,
             self._view,
             self.roster.active,
-            call,
+            self._call,
             preset=preset_of(self.settings.apply),
             acknowledge=lambda outcome: self.replicating.acknowledge(outcome),
             no_room=lambda: self.replicating.disk.read_only_reason(),
         )
-        self.observer = Observer(self.me, self.roster.active, call, time.monotonic)
+
+    def _run_and_report(self) -> None:
+        self.observer = Observer(self.me, self.roster.active, self._call, time.monotonic)
         self.stack.callback(self.observer.close)
-        self.applying = ApplyParts(self, call)
+        self.applying = ApplyParts(self, self._call)
         self.applier = self.applying.applier
         samples = self.settings.samples
         meter = meter_of(
@@ -258,6 +230,8 @@ class Assembly:
             refs=lambda: self.replicating.own_refs(),
             unreached=lambda: self.replicating.unreached(),
         )
+
+    def _replicate(self) -> None:
         self.replicator = Replicator(
             self.store,
             self.ssh_pool,
@@ -285,42 +259,23 @@ class Assembly:
             own_report=self.reporting.report,
             own_record=lambda: self.membership.own_record(),
             push_errors=self._push_errors,
-            alarms=lambda: (
-                *self.reactions.alarms(),
-                *self.applying.alarms(),
-                *self.heal.settling.alarms(),
-                *self.replicating.alarms(),
-                *self.members.ops.alarms(),
-            ),
+            alarms=self._alarms,
         )
-        self.unifying = Unifying(
-            self.me,
-            self.store,
-            self.changes,
-            self.drafts,
-            self.vault.reseal,
-            self.vault.seal_document,
-            admitted=lambda: self.inviting.admitted,
-            own_record=lambda: self.membership.own_record(),
-            standing=lambda: self.reactions.start_to_lead(self.membership.own_record()),
-            expected=lambda: (self.inviting.admitted_line, self.inviting.replaces),
+
+    def _alarms(self) -> tuple[str, ...]:
+        return (
+            *self.reactions.alarms(),
+            *self.applying.alarms(),
+            *self.heal.settling.alarms(),
+            *self.replicating.alarms(),
+            *self.members.ops.alarms(),
         )
-        self.membership = Membership(
-            self._myself(),
-            self.inviting,
-            self.joining,
-            self.unifying,
-            self.submission,
-            self.roster.active,
-            check_both,
-            lambda member: self.reactions.fetch_line(member),
-            self.settings.ssh.port,
-            self.control_port,
-            alive=lambda: frozenset(p.id for p in self._view().peers if p.state == "alive"),
-            pause=self.stopping.wait,
-        )
-        self.members = MemberParts(self, call)
-        self.watching = Watching(self, call)
+
+    def _admit_and_edit(self) -> None:
+        self.entry.bring()
+        self.unifying, self.membership = self.entry.unifying, self.entry.membership
+        self.members = MemberParts(self, self._call)
+        self.watching = Watching(self, self._call)
         self.stack.callback(self.watching.close)
         self.replicating = ReplicationParts(self, self._view)
         self.editing = Editing(
@@ -334,7 +289,9 @@ class Assembly:
             running=self.gathering.running_on,
             saved=self.replicating.whereabouts.of,
         )
-        self.desk = ServerDesk(
+
+    def _desk(self) -> ServerDesk:
+        return ServerDesk(
             self._overview,
             self.editing,
             self.membership,
@@ -369,28 +326,6 @@ class Assembly:
         head = self.changes.head()
         return head, self.store.files(head)
 
-    def _myself(self) -> Self:
-        def record(address: str, ssh_port: int) -> Member:
-            return Member(
-                id=self.me,
-                name=self.name,
-                address=address,
-                ssh_port=ssh_port,
-                control_port=self.control_port,
-                certificate=self.identity.certificate_b64,
-                ssh_host_key=self.ssh_host_key,
-                ssh_key=self.identity.ssh_public,
-            )
-
-        return Self(
-            id=self.me,
-            record=record,
-            cluster_id=lambda: self.state.record().cluster_id,
-            keep_cluster_id=self.state.set_cluster,
-            control_fingerprint=self.identity.fingerprint,
-            ssh_fingerprint=host_key_digest(self.ssh_host_key),
-        )
-
     def _overview(self) -> Overview:
         return overview_of(self.gathering.facts())
 
@@ -398,9 +333,9 @@ class Assembly:
         states = self.replicator.states()
         return {server: state.sentence for server, state in states.items() if not state.ok}
 
-    # --- what happens at its time -----------------------------------------------------
+    # --- what others set off ----------------------------------------------------------
 
-    def _act_on_time(self) -> None:
+    def _react(self) -> None:
         self.clock = Clock(JOB_THREADS)
         self.stack.callback(self.clock.stop)
         self.doors = Doors(
@@ -444,23 +379,6 @@ class Assembly:
         )
         self.receiver.start()
         self.stack.callback(self.receiver.stop)
-        self._answer_others()
-        self.replicating.schedule(self.clock)
-        if self.own_sshd is not None:
-            self.clock.every(5.0, self.own_sshd.keep_alive, "sshd", "upkeep")
-        apply = self.replicating.noting(self.applying.run.run)
-        self.clock.every(1.0, self.members.only_as_member(apply), "apply", "apply")
-        self.clock.every(5.0, self.applying.mirror.run, "mirror", "mirror")
-        self.clock.every(1.0, self.replicator.run, "replicate", "push")
-        self.clock.every(2.0, self.reactions.heal, "heal", "heal")
-        self.clock.every(2.0, self.observer.observe, "observe", "observe")
-        self.clock.every(2.0, self._sample, "sample", "sample")
-        self.clock.every(1.0, self.watching.run, "elections", "elections")
-        self.doors.set()
-        self.control.start()
-        self.stack.callback(self.control.stop)
-        self.reactions.tell_control()
-        self.members.start(self.clock)
 
     def _answer_others(self) -> None:
         rpc = RpcServer(
@@ -494,6 +412,26 @@ class Assembly:
         self.reactions.view_changed(view)
         if self.watching.viewed(view):
             self.clock.wake("elections")
+
+    # --- what happens at its time -----------------------------------------------------
+
+    def _act_on_time(self) -> None:
+        self.replicating.schedule(self.clock)
+        if self.own_sshd is not None:
+            self.clock.every(5.0, self.own_sshd.keep_alive, "sshd", "upkeep")
+        apply = self.replicating.noting(self.applying.run.run)
+        self.clock.every(1.0, self.members.only_as_member(apply), "apply", "apply")
+        self.clock.every(5.0, self.applying.mirror.run, "mirror", "mirror")
+        self.clock.every(1.0, self.replicator.run, "replicate", "push")
+        self.clock.every(2.0, self.reactions.heal, "heal", "heal")
+        self.clock.every(2.0, self.observer.observe, "observe", "observe")
+        self.clock.every(2.0, self._sample, "sample", "sample")
+        self.clock.every(1.0, self.watching.run, "elections", "elections")
+        self.doors.set()
+        self.control.start()
+        self.stack.callback(self.control.stop)
+        self.reactions.tell_control()
+        self.members.start(self.clock)
 
     def _sample(self) -> str:
         self.sampler.take(time.monotonic())
