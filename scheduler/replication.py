@@ -4,7 +4,9 @@ Each run compares refs (`scheduler.push_plan`) and starts a push to every server
 lacks something and is due; at most `PARALLEL` at a time, each server at most once, and no
 server waits for another. A push counts when the other end says that it is on its disk.
 What a server has is learned by fetching from it at the first contact and after every
-failure, so commits that this server lacks are brought along and can be merged.
+failure, so commits that this server lacks are brought along and can be merged. A failure
+that rests on what was known before (of a server that meanwhile had another primary, or that
+is back) says nothing about now: then it is looked at anew, at once.
 
 Core.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,11 +86,14 @@ class Replicator:
         self._ssh = ssh
         self._seams = seams
         self._changed = threading.Condition()
+        self._looking = threading.Lock()
+        self._seen_here: Mapping[str, CommitId] = {}
         self._states: dict[ServerId, PushState] = {}
         self._there: dict[ServerId, dict[str, CommitId]] = {}
         self._runs_due: dict[ServerId, float] = {}
         self._busy: set[ServerId] = set()
         self._again: set[ServerId] = set()
+        self._woken: set[ServerId] = set()
         self._workers = ThreadPoolExecutor(PARALLEL, thread_name_prefix="push")
 
     def run(self) -> str:
@@ -96,7 +102,7 @@ class Replicator:
             return "this server does not lead: nothing is sent"
         targets = self._seams.targets()
         self._forget_others({target.id for target in targets})
-        here = self._here()
+        here = self._look()
         started = [target for target in targets if self._start(target, here)]
         return f"sending to {len(started)} of {len(targets)} servers"
 
@@ -108,6 +114,7 @@ class Replicator:
     def wake(self, server: ServerId) -> None:
         """Look at a server again at the next run, whatever failed or was known before."""
         with self._changed:
+            self._woken.add(server)
             self._there.pop(server, None)
             self._runs_due.pop(server, None)
             state = self._states.get(server)
@@ -123,8 +130,9 @@ class Replicator:
         end = monotonic() + timeout_s
         with self._changed:
             while True:
-                heads = [state.head for state in self._states.values() if state.head is not None]
-                count = sum(self._grows(commit, head) for head in heads)
+                heads = Counter(state.head for state in self._states.values())
+                having = (n for head, n in heads.items() if head and self._grows(commit, head))
+                count = sum(having)
                 if count >= servers or not self._changed.wait(max(end - monotonic(), 0.0)):
                     return count
 
@@ -174,8 +182,11 @@ class Replicator:
         self._workers.submit(self._work, target).add_done_callback(_report)
         return True
 
-    def _here(self) -> dict[str, CommitId]:
-        return relayed(self._store.refs(), self._seams.writers())
+    def _look(self) -> Mapping[str, CommitId]:
+        """Read the refs of this server, for all workers: whoever moved one starts a run."""
+        with self._looking:
+            self._seen_here = relayed(self._store.refs(), self._seams.writers())
+            return self._seen_here
 
     def _must_send(
         self, server: ServerId, here: Mapping[str, CommitId], there: Mapping[str, CommitId]
@@ -206,19 +217,32 @@ class Replicator:
             return sent or asked
 
     def _send(self, target: SshTarget) -> bool:
-        """Send what a server lacks; returns whether something was sent and taken."""
+        """Send what a server lacks; returns whether to look again at once."""
+        with self._changed:
+            self._woken.discard(target.id)
+            remembered = target.id in self._there
         try:
             return self._compare_and_push(target)
         except (SchedulerError, ConfigRepoError) as error:
+            if self._overtaken(target.id, remembered and isinstance(error, RemoteRefused)):
+                return True
             self._fail(target.id, class_of(error), str(error))
             return False
+
+    def _overtaken(self, server: ServerId, outdated: bool) -> bool:
+        """Whether a failure rests on what was known before; that is forgotten then."""
+        with self._changed:
+            overtaken = outdated or server in self._woken
+            if overtaken:
+                self._there.pop(server, None)
+            return overtaken
 
     def _compare_and_push(self, target: SshTarget) -> bool:
         with self._changed:
             there = self._there.get(target.id)
         if there is None:
             there = self.fetch_from(target)
-        plan = plan_push(target.id, self._here(), there, self._grows)
+        plan = plan_push(target.id, self._seen_here, there, self._grows)
         if plan.ahead:
             self._seams.ahead(target.id, plan.ahead)
         urgent, later = split(plan.updates)
@@ -236,6 +260,7 @@ class Replicator:
         """Whether what a server had beside this one was joined meanwhile: then look again."""
         cluster = self._store.ref(CLUSTER)
         if cluster is not None and self._grows(head, cluster):
+            self._look()
             return True
         words = f"server {server} has commits that must be merged here first"
         self._fail(server, ErrorClass.REFUSED, words)

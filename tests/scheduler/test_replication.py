@@ -73,6 +73,15 @@ class Sender:
         return self.run_until(lambda state: state.ok and state.head == head, server)
 
 
+def merge(zero: Replica, head: CommitId) -> None:
+    """Join another line as healing does: the files of this one stay."""
+    mine = zero.store.ref(CLUSTER)
+    assert mine is not None
+    files = zero.store.files(mine)
+    merged = zero.store.write_commit([mine, head], files, zero.person, "Merge", MADE)
+    zero.store.move([RefUpdate(CLUSTER, mine, merged)], "test")
+
+
 @pytest.fixture
 def zero(tmp_path: Path) -> Iterator[Replica]:
     zero = Replica(tmp_path, 0)
@@ -231,14 +240,7 @@ def test_what_is_joined_as_soon_as_it_is_seen_is_sent_at_once(
     zero.commit("192.168.56.20")
     other = one.commit("192.168.56.99")
 
-    def join(head: CommitId) -> None:
-        mine = zero.store.ref(CLUSTER)
-        assert mine is not None
-        files = zero.store.files(mine)
-        merge = zero.store.write_commit([mine, head], files, zero.person, "Merge", MADE)
-        zero.store.move([RefUpdate(CLUSTER, mine, merge)], "test")
-
-    sender.join = join
+    sender.join = lambda head: merge(zero, head)
     state = sender.run_until(lambda state: state.head is not None)
     assert state.ok
     assert state.failures == 0
@@ -247,18 +249,55 @@ def test_what_is_joined_as_soon_as_it_is_seen_is_sent_at_once(
     assert one.store.is_ancestor(other, state.head)
 
 
+def test_a_server_that_had_another_primary_meanwhile_is_looked_at_anew_at_once(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    """What it had is remembered from before the cut; its refusal is not believed for long."""
+    zero.commit("192.168.56.20")
+    sender.settle()
+    zero.commit("192.168.56.21")
+    other = one.commit("192.168.56.99")
+
+    sender.join = lambda head: merge(zero, head)
+    state = sender.run_until(lambda state: state.head == zero.store.ref(CLUSTER))
+    assert state.ok
+    assert state.failures == 0
+    assert state.head is not None
+    assert one.store.is_ancestor(other, state.head)
+
+
+def test_a_failure_of_before_a_server_was_back_makes_nobody_wait(
+    tmp_path: Path, sender: Sender, zero: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+        sender.targets.append(SshTarget(ServerId(1), "127.0.0.1", port, STRANGER))
+        sender.replicator.run()
+        first, _ = nobody.accept()
+        sender.replicator.wake(ServerId(1))
+        first.close()
+        nobody.settimeout(DEADLINE_S)
+        # No further run: the one under way goes on.
+        second, _ = nobody.accept()
+        second.close()
+        state = sender.run_until(lambda state: not state.ok)
+    assert state.failures == 1
+
+
 def test_after_the_merge_everybody_has_everything(
     sender: Sender, zero: Replica, one: Replica
 ) -> None:
     mine, other = zero.commit("192.168.56.20"), one.commit("192.168.56.99")
     sender.run_until(lambda state: not state.ok)
-    files = zero.store.files(mine)
-    merged = zero.store.write_commit([mine, other], files, zero.person, "Merge", MADE)
-    zero.store.move([RefUpdate(CLUSTER, mine, merged)], "test")
+    merge(zero, other)
     sender.replicator.wake(ServerId(1))
     sender.settle()
-    assert one.store.ref(CLUSTER) == merged
-    assert one.store.is_ancestor(other, merged)
+    head = one.store.ref(CLUSTER)
+    assert head is not None
+    assert head == zero.store.ref(CLUSTER)
+    assert one.store.is_ancestor(mine, head)
+    assert one.store.is_ancestor(other, head)
 
 
 def test_a_line_is_relayed_only_if_its_writer_is_a_member(
