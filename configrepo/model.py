@@ -18,6 +18,13 @@ from typing import NewType
 from configrepo.grammar import BlockRow, ChildRow, Many, values_of
 
 ServerId = NewType("ServerId", int)
+
+SCHEMA = 1
+"""The newest schema of the configuration that this release reads and writes.
+
+It grows by one whenever an older release could not read what this one writes. A cluster
+uses the schema that it names itself (`configrepo.cluster_settings`).
+"""
 Files = Mapping[str, str]
 
 

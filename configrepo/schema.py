@@ -195,6 +195,7 @@ _CLUSTER = _Spec(
     "cluster/cluster.conf",
     "Cluster",
     (
+        "= format <number>",
         "= sealing-key <key>",
         "= automation-paused since <date> remind <date> reason <text>",
     ),

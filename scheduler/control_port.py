@@ -20,16 +20,26 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from configrepo.model import ServerId
 from scheduler import causes, tls
+from scheduler.control_audience import Audience, Contact
 from scheduler.control_session import NoSession, PeerAddress, Session, answer, dial, refuse
-from scheduler.election_values import Beacon, Relay
-from scheduler.messages import Bye, Err, HandNo, HandOk, HandReq, Hello, Message, Ping, Pong
+from scheduler.messages import (
+    Bye,
+    Err,
+    HandNo,
+    HandOk,
+    HandReq,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+)
 from scheduler.presets import Timing
 from scheduler.token_bucket import TokenBuckets
 
@@ -43,59 +53,6 @@ _REFUSALS_TO_LOSE = 2
 _REKEY_S = 86_400.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """What the port knows of a member beside the election."""
-
-    version: str = ""
-    rtt_ms: float | None = None
-    cause: str = ""
-
-
-class Audience(Protocol):
-    """Who is told what happens on the port."""
-
-    def beacon(self) -> Beacon:
-        """This server's beacon, with a new number each time."""
-        ...
-
-    def relays(self) -> tuple[Relay, ...]:
-        """The beacons of others that are passed on with it."""
-        ...
-
-    def pace_s(self, server: ServerId) -> tuple[float, float]:
-        """How often the link to a member beats, and which silence ends its connection."""
-        ...
-
-    def heard(self, ping: Ping | Pong, took_s: float | None) -> None:
-        """A beacon came; `took_s` if it answers a question of this server."""
-        ...
-
-    def disputed(self, server: ServerId, why: str | None) -> None:
-        """Two servers run with the key of a member, or that is settled."""
-        ...
-
-    def refused_by(self, server: ServerId, code: str) -> None:
-        """A member says that this server was `removed`, or is a `clone`."""
-        ...
-
-    def lost(self, server: ServerId, why: str) -> None:
-        """A server is gone, or could not be reached."""
-        ...
-
-    def left(self, server: ServerId, boot: int) -> None:
-        """A server said good-bye."""
-        ...
-
-    def asked(self, server: ServerId, message: HandReq | HandOk | HandNo) -> None:
-        """A message about handing over came."""
-        ...
-
-    def deliver(self, connection: socket.socket, address: str, sni: str) -> None:
-        """A connection for the program came; it is to be taken over."""
-        ...
 
 
 class ControlPort:
@@ -277,6 +234,8 @@ class ControlPort:
             connection.close()
         except NoSession as error:
             _log.debug("a session of %s was not opened: %s", source, error)
+            if error.theirs is not None:
+                self._note_failure(error.theirs.id, error)
         finally:
             self._unknown[source] -= 1
             self._unknown += Counter()  # forgets those at zero
@@ -330,10 +289,13 @@ class ControlPort:
 
     def _note_failure(self, server: ServerId, error: NoSession) -> None:
         """R2: two refusals after a loss mean that it is gone, not slow."""
-        known = self.contact(server)
-        self._contacts[server] = Contact(known.version, None, error.cause)
+        known, theirs = self.contact(server), error.theirs
+        version = known.version if theirs is None else theirs.version
+        self._contacts[server] = Contact(version, None, error.cause, known.schema, str(error))
         if error.code == "removed":
             self._audience.refused_by(server, error.code)
+        if theirs is not None:
+            self._audience.not_understood(theirs)
         if self._sessions.get(server):
             return
         if server in self._abrupt:
@@ -388,7 +350,7 @@ class ControlPort:
         sessions.append(session)
         self._abrupt.pop(session.peer, None)
         known = self.contact(session.peer)
-        self._contacts[session.peer] = Contact(session.version, known.rtt_ms)
+        self._contacts[session.peer] = replace(session.contact, rtt_ms=known.rtt_ms)
         fresh = self._now() - self._timing.suspect_s
         if all(old.answered_at > fresh for old in sessions):
             self._keep_one(sessions)
@@ -432,7 +394,7 @@ class ControlPort:
             case Pong(beacon=beacon) if beacon.id == session.peer:
                 took_s = session.round_trip_s(message, now)
                 if took_s is not None:
-                    self._contacts[session.peer] = Contact(session.version, took_s * 1000)
+                    self._contacts[session.peer] = replace(session.contact, rtt_ms=took_s * 1000)
                     self._drop_silent(session)
                 audience.heard(message, took_s)
             case Err(code="clone"):

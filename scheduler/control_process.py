@@ -24,7 +24,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from configrepo.model import ServerId
 from scheduler import causes, witness
 from scheduler.beacon_signing import is_genuine, private_key, public_key, signed
 from scheduler.clock import Clock
+from scheduler.compatibility import not_understood, stands_aside
+from scheduler.control_audience import seen_as
 from scheduler.control_port import ControlPort
 from scheduler.control_session import PeerAddress
 from scheduler.control_view import Barred, ControlView, PeerView, barred_from_json, view_to_json
@@ -76,40 +78,13 @@ from scheduler.election_values import (
     Witness,
 )
 from scheduler.errors import SchedulerError
+from scheduler.instants import Speaker, monotonic, wall
 from scheduler.link import LineReader, LinkBroken, LinkWriter, Received
 from scheduler.messages import HandNo, HandOk, HandReq, Hello, Ping, Pong
 from scheduler.presets import Timing
 
 _VIEW_S = 1.0
-_CONFLICTS = {causes.WRONG_IDENTITY, causes.OTHER_CLUSTER, causes.OTHER_SERVER}
-
 _log = logging.getLogger(__name__)
-
-
-def monotonic() -> float:
-    """Seconds that never go back, and that go on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-class Speaker:
-    """Writes sentences with times of this server's zone, each once, when it is new."""
-
-    def __init__(self) -> None:
-        self._written: dict[object, tuple[Said, str]] = {}
-
-    def write(self, key: object, said: Said) -> str:
-        """The text of a sentence; the same as before as long as it says the same."""
-        known = self._written.get(key)
-        if known is not None and known[0] == said:
-            return known[1]
-        times = [_wall(instant).astimezone().strftime("%H:%M:%S") for instant in said.at]
-        text = said.text.format(*times)
-        self._written[key] = (said, text)
-        return text
-
-
-def _wall(instant: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=instant - monotonic())
 
 
 class Node:
@@ -118,7 +93,6 @@ class Node:
     def __init__(self, settings: dict[str, Any], listener: socket.socket, link: LinkWriter) -> None:
         timing = Timing(**settings["timing"])
         self._me = ServerId(settings["id"])
-        self._version = str(settings["version"])
         self._state_dir = Path(settings["state_dir"])
         self._link = link
         self._loop = asyncio.get_running_loop()
@@ -141,7 +115,17 @@ class Node:
         self._logged = ""
         self._key = private_key(Path(settings["pem"]).read_bytes())
         self._cluster = ""
-        self._run = secrets.token_hex(8)
+        self._hello = Hello(
+            "",
+            self._me,
+            durable.boot,
+            str(settings["version"]),
+            lowest_protocol=settings["protocols"][0],
+            highest_protocol=settings["protocols"][1],
+            run=secrets.token_hex(8),
+            schema=settings["schema"],
+        )
+        self._strangers: dict[ServerId, Hello] = {}
         self._pins: dict[ServerId, Ed25519PublicKey | None] = {}
         self._port = ControlPort(listener, Path(settings["pem"]), timing, self, monotonic)
         self._port.start()
@@ -199,8 +183,8 @@ class Node:
         hello = None
         if value["cluster"] is not None and members:
             boot = self._view.durable.boot
-            hello = Hello(value["cluster"], self._me, boot, self._version, run=self._run)
-            self._cluster = value["cluster"]
+            hello = replace(self._hello, cluster=value["cluster"], boot=boot)
+            self._cluster, self._hello = hello.cluster, hello
         self._pins = {m.id: public_key(m.certificate) for m in members if not m.removed}
         self._port.set_members(hello, members)
         self.feed(Members(others if hello is not None else (), value["founding"]))
@@ -262,6 +246,21 @@ class Node:
         else:
             why = f"BQN {server} says that another server runs with the key of BQN {self._me}"
             self.feed(Stalled(why))
+
+    def not_understood(self, theirs: Hello) -> None:
+        """A member was refused, because its release and this one have no protocol in common."""
+        self._strangers[theirs.id] = theirs
+        view = self._view
+        answer = {
+            p.id
+            for p in view.peers
+            if not p.known and self._port.contact(p.id).cause == causes.VERSION
+        }
+        strangers = [hello for server, hello in self._strangers.items() if server in answer]
+        if stands_aside(self._hello, strangers, len(view.known)):
+            self.feed(
+                Stalled(f"BQN {self._me} stands aside: {not_understood(self._hello, theirs)}")
+            )
 
     def lost(self, server: ServerId, why: str) -> None:
         """A server is gone, or could not be reached."""
@@ -371,7 +370,7 @@ class Node:
             return
         self._shown, self._shown_at = shown, now
         if self._since[0] != view.role_at:
-            self._since = (view.role_at, _wall(view.role_at))
+            self._since = (view.role_at, wall(view.role_at))
         shape = self._shape(said)
         if shape.sentence != self._logged:
             self._logged = shape.sentence
@@ -397,15 +396,13 @@ class Node:
     def _alone_since(self, instant: float) -> datetime:
         """As a time; the same as long as the instant is the same."""
         if self._alone is None or self._alone[0] != instant:
-            self._alone = (instant, _wall(instant))
+            self._alone = (instant, wall(instant))
         return self._alone[1]
 
     def _peer_view(self, peer: Peer) -> PeerView:
         contact = self._port.contact(peer.id)
-        state, sentence = peer.state.value, self._speaker.write(peer.id, peer_sentence(peer))
-        if not peer.known and peer.state is not PeerState.LEFT and contact.cause in _CONFLICTS:
-            state = "conflict"
-            sentence = f"BQN {peer.id} is not who it should be: {causes.said(contact.cause)}"
+        said = self._speaker.write(peer.id, peer_sentence(peer))
+        state, sentence = seen_as(peer, contact, said)
         return PeerView(
             id=peer.id,
             state=state,
@@ -414,6 +411,7 @@ class Node:
             epoch=peer.beacon.epoch if peer.beacon is not None else 0,
             head=peer.head,
             version=contact.version,
+            schema=contact.schema,
             rtt_ms=contact.rtt_ms if peer.known else None,
             last_contact=self._contacts.get(peer.id),
             barred=peer.beacon.barred if peer.beacon is not None else None,

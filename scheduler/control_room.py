@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from configrepo.model import ServerId
+from configrepo.model import SCHEMA, ServerId
 from scheduler import witness
 from scheduler.control_view import (
     Barred,
@@ -42,6 +42,7 @@ from scheduler.control_view import (
 )
 from scheduler.errors import PortInUse, SettingsError
 from scheduler.link import LineReader, LinkBroken, Received, encode
+from scheduler.messages import PROTOCOL
 from scheduler.presets import PRESETS, Timing, broken_rules
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,7 @@ class ControlSettings:
     `ControlRoom.port`); `state_dir` holds what the election must remember and `keys_dir`
     the certificate; `version` is shown to the others. `timing` replaces the preset's.
     `witness` (`address` or `address:port`) must answer before this server takes over.
+    `protocols` (lowest, highest) and `schema` are what this release speaks and reads.
     """
 
     id: ServerId
@@ -74,6 +76,8 @@ class ControlSettings:
     version: str = ""
     timing: Timing | None = None
     witness: str = ""
+    protocols: tuple[int, int] = (PROTOCOL, PROTOCOL)
+    schema: int = SCHEMA
 
 
 class MemberLike(Protocol):
@@ -335,6 +339,8 @@ class ControlRoom:
                     "pem": str(settings.keys_dir / "control.pem"),
                     "version": settings.version,
                     "witness": settings.witness,
+                    "protocols": settings.protocols,
+                    "schema": settings.schema,
                 },
                 self._heads,
                 {**self._members, "founding": False},

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 from configrepo.model import ServerId
 from scheduler import causes, tls
+from scheduler.compatibility import common_protocol, not_understood
+from scheduler.control_audience import Contact
 from scheduler.frames import MAX_BYTES, BadFrame, Frames
 from scheduler.messages import (
-    PROTOCOL,
     Bye,
     Err,
     Hello,
@@ -55,13 +56,17 @@ class PeerAddress:
 class NoSession(Exception):
     """A connection did not become a session.
 
-    `cause` is one of `scheduler.causes`, `code` what the other side said in ERR.
+    `cause` is one of `scheduler.causes`, `code` what the other side said in ERR. `theirs` is
+    the HELLO of a member with whose release this one has no protocol in common.
     """
 
-    def __init__(self, cause: str, detail: str = "", code: str = "") -> None:
+    def __init__(
+        self, cause: str, detail: str = "", code: str = "", theirs: Hello | None = None
+    ) -> None:
         super().__init__(detail or causes.said(cause))
         self.cause = cause
         self.code = code
+        self.theirs = theirs
 
 
 class Session:
@@ -72,7 +77,7 @@ class Session:
     ) -> None:
         self.peer = theirs.id
         self.boot = theirs.boot
-        self.version = theirs.version
+        self.contact = Contact(theirs.version, schema=theirs.schema)
         self.run = theirs.run
         self.initiator = initiator
         self.opened_at = now
@@ -329,7 +334,9 @@ def _admit(
     try:
         _check(ours, theirs)
     except NoSession as error:
-        stream.send(Err(error.cause.replace(" ", "-")))
+        # Who cannot be understood is told who refuses it: it can say so to people.
+        known = error.theirs is not None
+        stream.send(ours if known else Err(error.cause.replace(" ", "-")))
         raise
 
 
@@ -362,5 +369,5 @@ def _check(ours: Hello, theirs: Hello) -> None:
         raise NoSession(causes.OTHER_CLUSTER)
     if theirs.id == ours.id:
         raise NoSession(causes.OTHER_SERVER, "it has the same id")
-    if not theirs.lowest_protocol <= PROTOCOL <= theirs.highest_protocol:
-        raise NoSession(causes.NO_ANSWER, f"release {theirs.version} speaks another protocol")
+    if common_protocol(ours, theirs) is None:
+        raise NoSession(causes.VERSION, not_understood(ours, theirs), theirs=theirs)

@@ -46,9 +46,9 @@ class Barred:
 class PeerView:
     """Another member as this server sees it.
 
-    `state` is one of unknown, alive, suspect, indirect, dead, left, conflict, clone; `sentence`
-    says it in words with the cause. `role`, `epoch`, `head` and `barred` are what it said
-    last.
+    `state` is one of unknown, alive, suspect, indirect, dead, left, conflict, clone,
+    incompatible; `sentence` says it in words with the cause. `role`, `epoch`, `head` and
+    `barred` are what it said last. `schema` is the newest that it reads; 0: not known yet.
     """
 
     id: ServerId
@@ -61,6 +61,7 @@ class PeerView:
     rtt_ms: float | None = None
     last_contact: datetime | None = None
     barred: Barred | None = None
+    schema: int = 0
 
     @property
     def eligible(self) -> bool:
@@ -143,6 +144,7 @@ def _peer_to_json(peer: PeerView) -> dict[str, Any]:
         "rtt_ms": peer.rtt_ms,
         "last_contact": contact.timestamp() if contact else None,
         "barred": barred_to_json(peer.barred),
+        "schema": peer.schema,
     }
 
 
@@ -176,4 +178,5 @@ def _peer_from_json(value: Mapping[str, Any]) -> PeerView:
         rtt_ms=value["rtt_ms"],
         last_contact=None if contact is None else datetime.fromtimestamp(contact, UTC),
         barred=barred_from_json(value["barred"]),
+        schema=value["schema"],
     )

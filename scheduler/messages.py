@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from configrepo.model import ServerId
+from configrepo.model import SCHEMA, ServerId
 from scheduler.control_view import Barred, ControlRole
 from scheduler.election_values import Beacon, Relay
 from scheduler.frames import BadFrame, encode, frame
@@ -40,7 +40,8 @@ class Hello:
     """Who speaks.
 
     `boot` counts its starts, `run` is drawn at each: two with one key differ in it.
-    `version` is shown to people.
+    `version` is shown to people. `schema` is the newest schema of the configuration that
+    it reads.
     """
 
     cluster: str
@@ -50,6 +51,7 @@ class Hello:
     lowest_protocol: int = PROTOCOL
     highest_protocol: int = PROTOCOL
     run: str = ""
+    schema: int = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def to_json(message: Message) -> dict[str, Any]:
                 "id": message.id,
                 "boot": message.boot,
                 "sw": message.version,
+                "schema": message.schema,
                 **({"run": message.run} if message.run else {}),
             }
         case Ping(seq=seq, beacon=beacon, relays=relays):
@@ -300,6 +303,7 @@ def _hello(fields: _Fields) -> Hello:
         lowest_protocol=fields.number("pv_min"),
         highest_protocol=fields.number("pv_max"),
         run=fields.text("run") if "run" in fields else "",
+        schema=fields.number("schema") if "schema" in fields else 1,
     )
 
 

@@ -28,7 +28,7 @@ from scheduler.messages import (
 
 _BEACON = Beacon(ServerId(0), 3, 4, ControlRole.PRIMARY, 5, 6, None, "a" * 40)
 _FOLLOWER = Beacon(ServerId(255), 1, 1, ControlRole.SECONDARY, 0, 10**12 - 1, ServerId(0))
-_OPTIONAL = {"follow", "head", "barred", "sig", "relays", "run"}
+_OPTIONAL = {"follow", "head", "barred", "sig", "relays", "run", "schema"}
 _MESSAGES: list[Message] = [
     Hello("c" * 32, ServerId(0), 1, "R5.0.0"),
     Ping(1, _BEACON),

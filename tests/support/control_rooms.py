@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_room import ControlRoom, ControlSettings
@@ -45,7 +46,12 @@ class Room:
     """One server: a control room whose program answers at once and remembers what came."""
 
     def __init__(
-        self, number: int, state_dir: Path, port: int = 0, timing: Timing | None = None
+        self,
+        number: int,
+        state_dir: Path,
+        port: int = 0,
+        timing: Timing | None = None,
+        **release: Any,
     ) -> None:
         self.id = ServerId(number)
         self.state_dir = state_dir
@@ -63,8 +69,8 @@ class Room:
                 state_dir=state_dir,
                 keys_dir=identity(number).directory,
                 address="127.0.0.1",
-                version="R5.0.0",
                 timing=timing,
+                **{"version": "R5.0.0", **release},
             )
         )
         self.room.on_view = self._on_view
