@@ -70,6 +70,7 @@ class Reactions:
         self._diverged: dict[ServerId, CommitId] = {}
         self._followers: frozenset[ServerId] = frozenset()
         self._alive: set[ServerId] = set()
+        self._heard: set[ServerId] = set()
         self._shown: dict[ServerId, str] = {}
 
     def alarms(self) -> tuple[str, ...]:
@@ -156,8 +157,12 @@ class Reactions:
             self._parts.changes.release()
         alive = {peer.id for peer in view.peers if peer.state == "alive"}
         for server in alive - self._alive:
-            self._parts.replicator.wake(server)
+            if server in self._heard:
+                self._parts.replicator.wake(server)
+            else:
+                self._parts.replicator.begin_anew(server)
         self._alive = alive
+        self._heard = alive | {peer.id for peer in view.peers if peer.state == "suspect"}
         self._parts.wake("replicate")
         self._parts.wake("heal")
 

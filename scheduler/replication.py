@@ -121,6 +121,11 @@ class Replicator:
             if state is not None:
                 self._states[server] = replace(state, next_try=None, failures=0)
 
+    def begin_anew(self, server: ServerId) -> None:
+        """A server is back: whatever hangs since it was gone is broken off and begun again."""
+        self.wake(server)
+        self._ssh.forget(server)
+
     def wait_until_on(self, commit: CommitId, servers: int, timeout_s: float) -> int:
         """Wait until a commit is on the disks of that many other servers.
 
