@@ -18,7 +18,6 @@ from __future__ import annotations
 import hmac
 import io
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,9 +33,9 @@ from configrepo.model import ServerId
 from scheduler import causes
 from scheduler.authorized_keys import Verb
 from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdentity
+from scheduler.ssh_socket import SshSocket, dial
 
 _KEEPALIVE_S: Final = 15
-_UNACKED_MS: Final = 10_000
 _PARALLEL_CONNECTS: Final = 8
 _PIECE: Final = 32768
 _TOLD: Final = 4096
@@ -90,6 +89,7 @@ class SshStream:
         self._who = who
         self._idle_s = limits.idle_s
         self._end = monotonic() + limits.transfer_s
+        self._ahead = b""
         self._channel.settimeout(max(first_byte_s, 1.0))
 
     def read(self, size: int) -> bytes:
@@ -98,16 +98,15 @@ class SshStream:
         Raises:
             Unreachable: nothing came in time, or the connection broke.
         """
-        pieces: list[bytes] = []
-        while size > 0:
+        while len(self._ahead) < size:
             with self._told():
-                piece = self._channel.recv(min(size, _PIECE))
+                piece = self._channel.recv(_PIECE)
             if not piece:
                 break
             self._channel.settimeout(self._idle_s)
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
+            self._ahead += piece
+        found, self._ahead = self._ahead[:size], self._ahead[size:]
+        return found
 
     def write(self, data: bytes) -> None:
         """Send all of `data`.
@@ -173,6 +172,7 @@ class SshPool:
         self._guard = threading.Lock()
         self._connecting = threading.BoundedSemaphore(_PARALLEL_CONNECTS)
         self._lines: dict[ServerId, _Line] = {}
+        self._closed = False
 
     def open_command(self, target: SshTarget, verb: Verb) -> SshStream:
         """Start the command of `verb` at a server, over the kept connection if it lives.
@@ -206,14 +206,17 @@ class SshPool:
             line.close()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection for good; attempts that are under way end at once."""
         with self._guard:
+            self._closed = True
             lines, self._lines = self._lines, {}
         for line in lines.values():
             line.close()
 
     def _line(self, target: SshTarget) -> _Line:
         with self._guard:
+            if self._closed:
+                raise _closed(f"server {target.id}")
             line = self._lines.get(target.id)
             if line is not None and line.target == target:
                 return line
@@ -232,7 +235,9 @@ class _Line:
         self.who = f"server {target.id} ({target.address} port {target.port})"
         self.lock = threading.Lock()
         self._transport: paramiko.Transport | None = None
+        self._guard = threading.Lock()
         self._closed = False
+        self._sock: SshSocket | None = None
 
     def try_kept(self, command: str) -> paramiko.Channel | None:
         """Start the command on the kept connection; None if that is gone."""
@@ -247,7 +252,7 @@ class _Line:
         """Make a new connection, pinned and logged in."""
         end = monotonic() + self._login_s
         self._drop()
-        transport = _handshake(self.target.address, self.target.port, self.who, end)
+        transport = _handshake(self.target.address, self.target.port, self.who, end, self._hold)
         try:
             _check_pin(transport, self.target.host_key, self.who)
             _log_in(transport, user, key, self.who, end)
@@ -256,19 +261,25 @@ class _Line:
             transport.close()
             raise
         self._transport = transport
-        if self._closed:
-            self._drop()
 
     def run(self, command: str, end: float) -> paramiko.Channel:
         """Start the command on the connection that is there."""
         if self._transport is None:
-            raise Unreachable(f"the connection to {self.who} was closed", causes.NO_ANSWER)
+            raise _closed(self.who)
         return _execute(self._transport, command, self.who, end)
 
     def close(self) -> None:
-        """Close for good: a connect that is under way ends with a closed connection."""
-        self._closed = True
-        self._drop()
+        """Close for good, also a connection that is only being made."""
+        with self._guard:
+            self._closed = True
+            if self._sock is not None:
+                self._sock.hang_up()
+
+    def _hold(self, sock: SshSocket) -> None:
+        with self._guard:
+            if self._closed:
+                raise _closed(self.who)
+            self._sock = sock
 
     def _drop(self) -> None:
         transport, self._transport = self._transport, None
@@ -359,9 +370,15 @@ def _closing_at(end: float, close: Callable[[], None]) -> Iterator[threading.Eve
         timer.cancel()
 
 
-def _handshake(address: str, port: int, who: str, end: float) -> paramiko.Transport:
+def _handshake(
+    address: str, port: int, who: str, end: float, hold: Callable[[SshSocket], None] | None = None
+) -> paramiko.Transport:
     """Connect and exchange keys; the host key is known afterwards, not yet compared."""
-    sock = _dial(address, port, who, end)
+    try:
+        sock = dial(address, port, end, hold or (lambda _: None))
+    except (OSError, UnicodeError) as error:
+        cause = causes.cause_of(error)
+        raise Unreachable(f"{who}: {causes.said(cause)}", cause) from error
     try:
         transport = paramiko.Transport(sock)
     except BaseException:
@@ -388,17 +405,6 @@ def _handshake(address: str, port: int, who: str, end: float) -> paramiko.Transp
     raise Unreachable(
         f"{who} and this server agree on no encryption ({problem})", causes.NOT_OUR_PROGRAM
     )
-
-
-def _dial(address: str, port: int, who: str, end: float) -> socket.socket:
-    try:
-        sock = socket.create_connection((address, port), max(end - monotonic(), 0.1))
-    except (OSError, UnicodeError) as error:
-        cause = causes.cause_of(error)
-        raise Unreachable(f"{who}: {causes.said(cause)}", cause) from error
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKED_MS)
-    return sock
 
 
 def _shown_key(transport: paramiko.Transport) -> str:
@@ -449,6 +455,10 @@ def _execute(transport: paramiko.Transport, command: str, who: str, end: float) 
                 raise Unreachable(f"{who} {why}", causes.NO_ANSWER) from error
             raise RemoteRefused(f"{who} refuses to run the command: {error}") from error
     return channel
+
+
+def _closed(who: str) -> Unreachable:
+    return Unreachable(f"the connection to {who} was closed", causes.NO_ANSWER)
 
 
 def _paramiko_key(key: Ed25519PrivateKey) -> paramiko.PKey:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +50,7 @@ from configrepo.store.transfer import Pushed, Stream, fetch, push
 
 _CACHED_ANSWERS = 4_096
 _MOST_HAVES = 256
+_NEAREST = 32
 
 
 Judge = Callable[["Store", Mapping[str, CommitId]], str | None]
@@ -269,7 +271,21 @@ class Store:
         return git.fsck(self.path, connectivity_only=connectivity_only)
 
     def _ask_ancestor(self, ancestor: CommitId, commit: CommitId) -> bool:
+        # Mostly one has just grown from the other: that is seen without starting git.
+        if ancestor in self._nearest(commit):
+            return True
         return git.is_ancestor(self.path, ancestor, commit, self.quarantine)
+
+    def _nearest(self, commit: CommitId) -> Iterator[CommitId]:
+        """Some commits that `commit` certainly grew from, the newest first."""
+        seen: set[CommitId] = set()
+        todo = deque(self.revision(commit).parents)
+        while todo and len(seen) < _NEAREST:
+            one = todo.popleft()
+            if one not in seen:
+                seen.add(one)
+                todo.extend(self.revision(one).parents)
+                yield one
 
     def _ask_ahead(self, commit: CommitId, of: CommitId) -> int:
         return len(git.rev_list(self.path, [commit], not_from=[of], quarantine=self.quarantine))

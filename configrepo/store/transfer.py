@@ -27,6 +27,7 @@ from configrepo.revision import CommitId, is_commit_id
 
 LARGEST_PACK = 64 * 1024 * 1024
 _MOST_WORDS = 64 * 1024
+_GATHERED = 32 * 1024
 _NOT_A_REF = b"^{}"
 
 PackOf = Callable[[Mapping[str, CommitId], list[CommitId]], tuple[int, Iterator[UnpackedObject]]]
@@ -85,11 +86,13 @@ def push(stream: Stream, updates: Mapping[str, CommitId], pack_of: PackOf) -> Pu
         del have  # Without the names of the refs; `before` has them.
         return pack_of(before, [_text(one) for one in want])
 
-    client = _StreamClient(stream)
+    gathered = _Gathered(stream)
+    client = _StreamClient(gathered)
     refused: dict[str, str] = {}
     with _translated():
         try:
             result = client.send_pack(b"", choose, generate, _collector(words), atomic=True)
+            gathered.flush()
         except SendPackError as error:
             reason = error.args[0] if error.args else b""
             said = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
@@ -137,8 +140,37 @@ def fetch(
         return pack.write(data)
 
     with _translated():
-        _StreamClient(stream).fetch_pack(b"", choose, _Haves(have), receive, lambda _: None)
+        client = _StreamClient(_Gathered(stream))
+        client.fetch_pack(b"", choose, _Haves(have), receive, lambda _: None)
     return found
+
+
+class _Gathered:
+    """Sends what was written when an answer is awaited, or when it has become much.
+
+    dulwich writes every line and every object for itself, and each costs a packet.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._waiting = bytearray()
+
+    def read(self, size: int, /) -> bytes:
+        """Exactly `size` bytes, fewer only at the end of the stream."""
+        self.flush()
+        return self._stream.read(size)
+
+    def write(self, data: bytes, /) -> None:
+        """Send `data`, before anything is read."""
+        self._waiting += data
+        if len(self._waiting) >= _GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            data, self._waiting = bytes(self._waiting), bytearray()
+            self._stream.write(data)
 
 
 class _StreamClient(TraditionalGitClient):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,8 @@ from scheduler.authorized_keys import KNOCKING, KeyHolder
 from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdentity
 from scheduler.push_plan import ErrorClass, PushState, own_runs
 from scheduler.replication import Replicator, Seams, class_of, failure_of, refusal_of
-from scheduler.ssh import SshTarget
+from scheduler.ssh import SshLimits, SshPool, SshTarget
+from scheduler.sshd import account
 from tests.support.replicas import CLUSTER, Replica
 from tests.support.sshd import free_port, public_line
 
@@ -36,19 +38,16 @@ class Sender:
         self.writers = {ServerId(number) for number in range(3)}
         self.ahead: list[tuple[int, str]] = []
         self.join: Callable[[CommitId], None] = lambda head: None
-        self.replicator = Replicator(
-            zero.store,
-            zero.pool,
-            Seams(
-                targets=lambda: self.targets,
-                leading=lambda: self.leads,
-                ahead=self._ahead,
-                writers=lambda: self.writers,
-                judge=zero.receiver.refusal_of_fetched,
-                now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
-                jitter=lambda: 0.0,
-            ),
+        self.seams = Seams(
+            targets=lambda: self.targets,
+            leading=lambda: self.leads,
+            ahead=self._ahead,
+            writers=lambda: self.writers,
+            judge=zero.receiver.refusal_of_fetched,
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            jitter=lambda: 0.0,
         )
+        self.replicator = Replicator(zero.store, zero.pool, self.seams)
 
     def _ahead(self, server: ServerId, refs: Mapping[str, CommitId]) -> None:
         self.ahead.extend((server, ref) for ref in refs)
@@ -159,6 +158,23 @@ def test_a_server_that_hangs_delays_nobody_else(
         state = sender.run_until(lambda state: not state.ok, 2)
         assert state.error_class is ErrorClass.NETWORK
         assert "says nothing" in state.sentence
+
+
+def test_stopping_waits_for_no_server_that_hangs(sender: Sender, zero: Replica) -> None:
+    """Without that stopping would take the five minutes that a login may take here."""
+    patient = SshPool(zero.key, account(), SshLimits(300.0, 300.0, 300.0, 600.0))
+    with socket.create_server(("127.0.0.1", 0)) as tarpit:
+        target = SshTarget(ServerId(2), "127.0.0.1", tarpit.getsockname()[1], STRANGER)
+        seams = replace(sender.seams, targets=lambda: [target])
+        replicator = Replicator(zero.store, patient, seams)
+        replicator.run()
+        tarpit.settimeout(60)
+        accepted, _ = tarpit.accept()
+        with accepted:
+            stopping = threading.Thread(target=replicator.close)
+            stopping.start()
+            stopping.join(60)
+            assert not stopping.is_alive()
 
 
 def test_a_server_that_is_down_gets_everything_once_when_it_is_back(
@@ -283,6 +299,26 @@ def test_a_failure_of_before_a_server_was_back_makes_nobody_wait(
         second.close()
         state = sender.run_until(lambda state: not state.ok)
     assert state.failures == 1
+
+
+def test_what_hangs_since_a_server_was_gone_is_broken_off_when_it_is_back(
+    sender: Sender, zero: Replica
+) -> None:
+    patient = SshPool(zero.key, account(), SshLimits(60.0, 60.0, 60.0, 60.0))
+    replicator = Replicator(zero.store, patient, sender.seams)
+    zero.commit("192.168.56.20")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        nobody.settimeout(DEADLINE_S)
+        port = nobody.getsockname()[1]
+        sender.targets.append(SshTarget(ServerId(1), "127.0.0.1", port, STRANGER))
+        replicator.run()
+        first, _ = nobody.accept()
+        replicator.begin_anew(ServerId(1))
+        # It would wait a minute for a word of the first one.
+        second, _ = nobody.accept()
+        first.close()
+        second.close()
+        replicator.close()
 
 
 def test_after_the_merge_everybody_has_everything(

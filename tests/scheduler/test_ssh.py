@@ -4,6 +4,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -168,6 +169,28 @@ def test_what_is_not_a_living_sshd_ends_in_time(behave: Callable[[socket.socket]
             ask(pool, SshTarget(ServerId(1), "127.0.0.1", port, public_line(STRANGER)))
         assert monotonic() - start < SHORT.attempt_s + 1.0
     pool.close()
+
+
+@pytest.mark.parametrize("behave", [lambda _: None, tell_banner])
+def test_closing_breaks_off_a_login_at_a_server_that_hangs(
+    behave: Callable[[socket.socket], None],
+) -> None:
+    """Without that this would take the five minutes that a login may take here."""
+    pool = SshPool(KEY, account(), SshLimits(300.0, 300.0, 300.0, 600.0))
+    accepted = threading.Event()
+
+    def accept(sock: socket.socket) -> None:
+        behave(sock)
+        accepted.set()
+
+    with answering(accept) as port, ThreadPoolExecutor(1) as other:
+        target = SshTarget(ServerId(1), "127.0.0.1", port, public_line(STRANGER))
+        asked = other.submit(ask, pool, target)
+        assert accepted.wait(60)
+        pool.close()
+        assert isinstance(asked.exception(60), Unreachable)
+        with pytest.raises(Unreachable, match="was closed"):
+            ask(pool, target)
 
 
 def test_a_command_that_never_answers_ends_in_time(server: SshServer) -> None:
