@@ -28,6 +28,7 @@ from configrepo.layout import comments_path, document_of, files_of
 from configrepo.merge import Disagreement, Merged, Row, merge_comments, merge_files
 from configrepo.model import Document, Loaded, Problem, Severity, arranged
 from configrepo.parser import MAX_BYTES, read, read_partly
+from configrepo.secret_hints import secret_hints
 from configrepo.writer import canonical_text
 
 FINE, FOUND, UNREADABLE = 0, 1, 2
@@ -67,7 +68,8 @@ def config_check(file: str) -> int:
         return UNREADABLE
     unreadable = _has_error(loaded.problems)
     more = check_lines(loaded.document) if unreadable else check(loaded.document)
-    problems = sorted((*loaded.problems, *more), key=lambda p: (p.line, p.column))
+    hints = secret_hints(loaded.document)
+    problems = sorted((*loaded.problems, *more, *hints), key=lambda p: (p.line, p.column))
     _tell(sys.stdout, file, problems)
     return FOUND if _has_error(problems) else FINE
 

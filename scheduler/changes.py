@@ -34,6 +34,7 @@ from configrepo.layout import read_files
 from configrepo.members import with_allowed_signers
 from configrepo.merge import Disagreement
 from configrepo.model import Files, Problem, ServerId, Severity
+from configrepo.secret_hints import secret_hints_of_file
 from configrepo.store import CommitId, RefUpdate, Store
 from configrepo.store import Person as Author
 from configrepo.unify import Answer, Invalid, RowId, Settled, StillOpen, propose, settle
@@ -146,6 +147,16 @@ def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
     )
 
 
+def hints_of(changes: tuple[FileChange, ...]) -> tuple[Problem, ...]:
+    """What looks like a secret in clear in the files that a change writes."""
+    return tuple(
+        hint
+        for change in changes
+        if change.after is not None
+        for hint in secret_hints_of_file(change.path, change.after)
+    )
+
+
 def title_of(path: str, text: str) -> str:
     """What a person calls a file: the opener of its block, or what a shared file lists."""
     listed = "open disagreements" if is_conflicts_path(path) else LISTS.get(_file_name(path))
@@ -230,7 +241,7 @@ class Changes:
             head=head,
             changes=found,
             servers=servers_touched(found, members),
-            problems=combined.problems,
+            problems=combined.problems + hints_of(found),
             disagreements=combined.disagreements,
         )
 

@@ -24,6 +24,7 @@ from configrepo.layout import (
 from configrepo.model import Document, Files, Problem, ServerId, Severity
 from configrepo.parser import read
 from configrepo.schema import COMMON_UNDEFINED_FILE
+from configrepo.secret_hints import secret_hints
 from configrepo.store import CommitId, Revision, Store
 from configrepo.unify import Answer, RowId
 from configrepo.writer import canonical_text
@@ -127,7 +128,8 @@ class Editing:
             written = files_of(self._seal(loaded.document, server), server, common)
         except UnreadableConfig as error:
             return Refused("The text cannot be read; nothing was changed.", error.problems)
-        return self._placed(person, path, written, _told(loaded.problems))
+        told = _told(loaded.problems) + secret_hints(loaded.document, server)
+        return self._placed(person, path, written, told)
 
     def _placed(
         self, person: Person, path: str | None, written: Files, warnings: tuple[Problem, ...]
@@ -172,7 +174,8 @@ class Editing:
             if written.get(path) != current.get(path)
         }
         self._keep(person, changes)
-        return Edited(tuple(sorted(changes)), _told(loaded.problems))
+        told = secret_hints(loaded.document, str(server)) + _told(loaded.problems)
+        return Edited(tuple(sorted(changes)), told)
 
     def discard(self, person: Person, path: str | None) -> None:
         """See `Desk.discard`."""

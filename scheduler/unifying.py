@@ -44,6 +44,7 @@ from scheduler.changes import (
     Standing,
     changes_between,
     has_error,
+    hints_of,
     line_of,
     servers_touched,
 )
@@ -244,7 +245,8 @@ class Unifying:
         changes = changes_between(before, files)
         members = tuple(m.id for m in members_of(before)) or (self._me,)
         touched = servers_touched(changes, members)
-        return Comparison(head, head, changes, (*touched, joiner.id), self._problems(files))
+        problems = self._problems(files) + hints_of(changes)
+        return Comparison(head, head, changes, (*touched, joiner.id), problems)
 
     def commit(self, person: Person, message: str, request_id: str) -> CommitOutcome:
         """See `Desk.commit_unification`."""

@@ -56,6 +56,16 @@ def test_check_is_content_with_hints(told: pytest.CaptureFixture[bytes]) -> None
     assert b": hint: no rule uses" in told.readouterr().out
 
 
+def test_check_names_the_place_of_what_may_be_a_secret_in_clear(
+    tmp_path: Path, told: pytest.CaptureFixture[bytes]
+) -> None:
+    file = put(tmp_path, "x.conf", "portal example\n apikey hunter2hunter2\n")
+    assert command("check", file) == 0
+    output = told.readouterr().out.decode()
+    assert f"{file}:2:9: warning: look at word 2 of this undefined line" in output
+    assert "hunter2" not in output
+
+
 def test_a_file_that_cannot_be_opened_is_told(
     tmp_path: Path, told: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -128,6 +128,24 @@ def test_a_secret_is_sealed_before_it_is_kept(room: Room) -> None:
     assert b"sealed:1:" in kept
 
 
+def test_a_line_that_may_carry_a_secret_is_told_when_it_comes_in_and_before_the_commit(
+    room: Room,
+) -> None:
+    text = "portal example\n apikey hunter2hunter2\n"
+    for outcome in (
+        room.editing.edit(OPERATOR, None, text),
+        room.editing.load(OPERATOR, text.encode(), ZERO),
+    ):
+        assert isinstance(outcome, Edited), outcome
+        told = [problem.message for problem in outcome.warnings]
+        assert any("may carry a secret" in message for message in told)
+        assert "hunter2" not in "".join(told)
+    compared = room.editing.compare(OPERATOR)
+    assert compared is not None
+    [hint] = [p for p in compared.problems if "may carry a secret" in p.message]
+    assert hint.path == "servers/0/undefined.conf"
+
+
 def test_a_saved_file_is_loaded_as_a_candidate_and_saved_again_the_same(room: Room) -> None:
     saved = room.editing.saved_text(ZERO, None)
     outcome = room.editing.load(OPERATOR, saved.encode(), ZERO)
