@@ -24,6 +24,7 @@ from configrepo.grammar import BlockRow, values_of
 from configrepo.model import Block, Document, Files, Problem, Severity, arranged
 from configrepo.parser import read
 from configrepo.path_names import MAX_COMPONENT, escape, unescape
+from configrepo.remembered import Remembered
 from configrepo.schema import (
     BLOCKS,
     COMMENTS_FILE,
@@ -37,7 +38,12 @@ from configrepo.writer import block_text, canonical_text
 SIGNERS_FILE = "cluster/allowed_signers"
 
 _COMMENTS_OPENER = "comments"
-_REMEMBERED = 16 * 1024  # texts up to this length are read once; larger ones are rare
+
+_BLOCKS: Remembered[tuple[str, str], tuple[Block, ...]] = Remembered(8 * 1024 * 1024)
+"""The blocks of files that were read, by path and text; weighed by characters."""
+
+_PROBLEMS: Remembered[tuple[str, str], tuple[Problem, ...]] = Remembered(8 * 1024 * 1024)
+"""What forbids files that were looked at, by path and text; weighed by characters."""
 
 
 # --- paths --------------------------------------------------------------------------
@@ -206,12 +212,10 @@ def parse_block_file(path: str, text: str) -> tuple[Block, ...]:
     Raises:
         UnreadableConfig: if it cannot be read, or holds a block of another file.
     """
-    return _remembered(path, text) if len(text) <= _REMEMBERED else _parsed(path, text)
-
-
-@lru_cache(maxsize=32768)
-def _remembered(path: str, text: str) -> tuple[Block, ...]:
-    return _parsed(path, text)
+    known = _BLOCKS.get((path, text))
+    if known is None:
+        known = _BLOCKS.keep((path, text), _parsed(path, text), len(text) + len(path))
+    return known
 
 
 def _parsed(path: str, text: str) -> tuple[Block, ...]:
@@ -280,16 +284,21 @@ def read_files(files: Mapping[str, str]) -> tuple[Problem, ...]:
     """Everything that forbids these files: wrong paths, unreadable texts, wrong openers."""
     problems: list[Problem] = []
     for path, text in sorted(files.items()):
-        if not path_allowed(path):
-            message = "this program writes no file with this path"
-            problems.append(Problem(Severity.ERROR, 0, 0, message, path))
-        elif path != SIGNERS_FILE:
-            problems += _problems_of(path, text)
+        known = _PROBLEMS.get((path, text))
+        if known is None:
+            known = _problems_of(path, text)
+            _PROBLEMS.keep((path, text), known, len(text) + len(path) + 100 * len(known))
+        problems += known
     return tuple(problems)
 
 
 def _problems_of(path: str, text: str) -> tuple[Problem, ...]:
+    if not path_allowed(path):
+        message = "this program writes no file with this path"
+        return (Problem(Severity.ERROR, 0, 0, message, path),)
     try:
+        if path == SIGNERS_FILE:
+            return ()
         if is_conflicts_path(path):
             read_conflicts(path, text, path_allowed)
         elif path.endswith("/comments.conf") and path.startswith("servers/"):

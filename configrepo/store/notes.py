@@ -12,7 +12,8 @@ from __future__ import annotations
 from dulwich.objects import Blob, ObjectID, ShaFile, Tree
 
 from configrepo.revision import CommitId
-from configrepo.store.objects import DIRECTORY, FILE, Entry, Objects
+from configrepo.store.objects import Entry, Objects
+from configrepo.store.tree_building import DIRECTORY, FILE
 
 
 def note_in(objects: Objects, notes: CommitId, about: CommitId) -> str | None:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import TypeVar
 
 from dulwich.errors import NotGitRepository
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
@@ -29,14 +30,17 @@ from dulwich.repo import Repo
 from configrepo import durable, git
 from configrepo.errors import NotFound, StoreError
 from configrepo.model import Files
+from configrepo.remembered import Remembered
 from configrepo.revision import CommitId, Person, Revision, is_commit_id, split_message
 from configrepo.sshsig import Signer, sign_commit, signed_by
+from configrepo.store.tree_building import DIRECTORY, FILE, NotAlike, changed_tree, tree_of
 
-DIRECTORY = 0o040000
-FILE = 0o100644
-_CACHED_TREES = 8
-_CACHED_BLOBS = 50_000
+_CACHED_FILES = 80_000
+"""Files of trees that were read or written lately, all trees together."""
+
+_CACHED_CHARACTERS = 64 * 1024 * 1024
 _CACHED_COMMITS = 4_096
+_REMEMBERED = 50_000
 _PACK_ABOVE = 200
 """More new objects than this are written as one pack instead of one file each."""
 
@@ -62,6 +66,23 @@ class Draft:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A whole tree: what is stored by path, and (once asked for) the texts by path."""
+
+    entries: Mapping[str, Entry]
+    files: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Composed:
+    """The tree of a draft, what of it may not be stored yet, and the tree as it will be read."""
+
+    tree: ObjectID
+    objects: list[ShaFile]
+    listing: _Listing | None = None
+
+
 class Objects:
     """The objects and refs of one bare repository; one instance serves all threads."""
 
@@ -78,9 +99,9 @@ class Objects:
         if quarantine is not None:
             self._incoming = DiskObjectStore(str(quarantine))
             self._store = OverlayObjectStore([self._incoming, self._repo.object_store])
-        self._entries = lru_cache(_CACHED_TREES)(self._read_entries)
-        self._files = lru_cache(_CACHED_TREES)(self._read_files)
-        self.text = lru_cache(_CACHED_BLOBS)(self._text)
+        self._present: set[str] = set()
+        self._listings: Remembered[bytes, _Listing] = Remembered(_CACHED_FILES)
+        self._texts: Remembered[str, str] = Remembered(_CACHED_CHARACTERS)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
 
     def close(self) -> None:
@@ -116,15 +137,23 @@ class Objects:
 
     def has(self, name: str) -> bool:
         """Whether the object is here."""
+        if name in self._present:
+            return True
         if not is_commit_id(name):
             return False
         with self._lock:
-            return ObjectID(name.encode("ascii")) in self._store
+            found = ObjectID(name.encode("ascii")) in self._store
+        if found:
+            # Objects are never deleted; looking anew means reading and parsing a file.
+            if len(self._present) >= _REMEMBERED:
+                self._present.clear()
+            self._present.add(name)
+        return found
 
     def entries(self, commit: CommitId) -> Mapping[str, Entry]:
         """The files of a commit's tree by path, without their texts."""
         with self._lock:
-            return self._entries(self._commit(commit).tree)
+            return self._listing(self._commit(commit).tree).entries
 
     def files(self, commit: CommitId) -> Mapping[str, str]:
         """The texts of a commit's tree by path.
@@ -133,7 +162,13 @@ class Objects:
             StoreError: a file is not UTF-8.
         """
         with self._lock:
-            return self._files(self._commit(commit).tree)
+            tree = self._commit(commit).tree
+            listing = self._listing(tree)
+            if listing.files is not None:
+                return listing.files
+            files = {path: self.text(entry.blob) for path, entry in listing.entries.items()}
+            self._keep(tree, _Listing(listing.entries, files))
+            return files
 
     def tree_id(self, commit: CommitId) -> str:
         """The id of a commit's tree."""
@@ -160,13 +195,22 @@ class Objects:
             return None
         return signed_by(found.raw_without_sig(), signature)
 
-    def _text(self, blob: str) -> str:
+    def text(self, blob: str) -> str:
+        """The text of a file.
+
+        Raises:
+            StoreError: it is not UTF-8.
+        """
+        known = self._texts.get(blob)
+        if known is not None:
+            return known
         with self._lock:
             found = self._object(blob.encode("ascii"))
         try:
-            return found.as_raw_string().decode("utf-8")
+            text = found.as_raw_string().decode("utf-8")
         except UnicodeDecodeError as error:
             raise StoreError(f"the file {blob} is not UTF-8") from error
+        return self._texts.keep(blob, text, len(text) + len(blob))
 
     def _revision(self, commit: CommitId) -> Revision:
         with self._lock:
@@ -197,11 +241,14 @@ class Objects:
             raise NotFound(f"{commit} is not a commit")
         return found
 
-    def _read_entries(self, tree: bytes) -> Mapping[str, Entry]:
-        return {entry.path: entry for entry in self._walk(tree, "")}
+    def _listing(self, tree: bytes) -> _Listing:
+        known = self._listings.get(tree)
+        if known is not None:
+            return known
+        return self._keep(tree, _Listing({entry.path: entry for entry in self._walk(tree, "")}))
 
-    def _read_files(self, tree: bytes) -> Mapping[str, str]:
-        return {path: self.text(entry.blob) for path, entry in self._entries(tree).items()}
+    def _keep(self, tree: bytes, listing: _Listing) -> _Listing:
+        return self._listings.keep(tree, listing, len(listing.entries) + 1)
 
     def _walk(self, tree: bytes, prefix: str) -> Iterator[Entry]:
         for item in self.children(tree.decode("ascii")):
@@ -225,8 +272,11 @@ class Objects:
             DiskFull: there is no space; what was written is not visible.
         """
         with self._lock:
-            tree, objects = self._compose(draft)
-            return self.write_tree(draft, tree, objects, signer)
+            composed = self._compose(draft)
+            commit = self.write_tree(draft, composed.tree, composed.objects, signer)
+            if composed.listing is not None:
+                self._keep(composed.tree, composed.listing)
+            return commit
 
     def write_tree(
         self, draft: Draft, tree: ObjectID, objects: Sequence[ShaFile], signer: Signer | None
@@ -250,19 +300,51 @@ class Objects:
             self._add([*objects, commit])
         return CommitId(commit.id.decode("ascii"))
 
-    def _compose(self, draft: Draft) -> tuple[ObjectID, list[ShaFile]]:
-        same = {}
-        for parent in draft.parents:
-            entries = self.entries(parent)
-            for path, text in self.files(parent).items():
-                if draft.files.get(path) == text:
-                    same[path] = entries[path].blob
-        return _tree_of(draft.files, same)
+    def _compose(self, draft: Draft) -> _Composed:
+        if not draft.parents:
+            return _Composed(*tree_of(draft.files))
+        base = draft.parents[0]
+        before, entries = self.files(base), self.entries(base)
+        texts = {path: text for path, text in draft.files.items() if before.get(path) != text}
+        gone = [path for path in before if path not in draft.files]
+        blobs, objects = self._blobs(texts, draft.parents[1:])
+        try:
+            changes = {**dict.fromkeys(gone), **blobs}
+            tree, trees = changed_tree(self._commit(base).tree, changes, self._tree)
+        except NotAlike:
+            return _Composed(*tree_of(draft.files))
+        new = {path: Entry(path, FILE, blob.decode("ascii")) for path, blob in blobs.items()}
+        listing = _Listing(_laid_over(entries, new, gone), _laid_over(before, texts, gone))
+        return _Composed(tree, [*objects, *trees], listing)
+
+    def _blobs(
+        self, texts: Files, others: Sequence[CommitId]
+    ) -> tuple[dict[str, ObjectID], list[ShaFile]]:
+        """The ids of these texts by path, and the blobs that none of the `others` has there."""
+        blobs: dict[str, ObjectID] = {}
+        for other in others:
+            known, entries = self.files(other), self.entries(other)
+            for path, text in texts.items():
+                if known.get(path) == text:
+                    blobs[path] = ObjectID(entries[path].blob.encode("ascii"))
+        objects: list[ShaFile] = []
+        for path, text in texts.items():
+            if path not in blobs:
+                objects.append(Blob.from_string(text.encode("utf-8")))
+                blobs[path] = objects[-1].id
+        return blobs, objects
+
+    def _tree(self, name: ObjectID) -> Tree:
+        """A tree of its own for the caller, who may change it."""
+        _, raw = self._store.get_raw(name)
+        tree = ShaFile.from_raw_string(Tree.type_num, raw)
+        assert isinstance(tree, Tree), "made as one"
+        return tree
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
-        new = [one for one in objects if one.id not in self._store]
+        new = {one.id: one for one in objects if one.id not in self._store}.values()
         if len(new) > _PACK_ABOVE:
-            self._add_pack(new)
+            self._add_pack(list(new))
             return
         for one in new:
             name = one.id.decode("ascii")
@@ -295,33 +377,16 @@ def _split_ident(ident: bytes) -> tuple[str, str]:
     return name, rest.removesuffix(">")
 
 
-def _tree_of(files: Files, same: Mapping[str, str]) -> tuple[ObjectID, list[ShaFile]]:
-    """The id of the tree of `files`, and its objects; `same` names blobs that are stored."""
-    root: dict[str, object] = {}
-    objects: list[ShaFile] = []
-    for path, text in files.items():
-        *folders, name = path.split("/")
-        folder = root
-        for part in folders:
-            inner = folder.setdefault(part, {})
-            if not isinstance(inner, dict):
-                raise ValueError(f"{path}: {part} is a file")
-            folder = inner
-        if path in same:
-            folder[name] = same[path].encode("ascii")
-        else:
-            blob = Blob.from_string(text.encode("utf-8"))
-            objects.append(blob)
-            folder[name] = blob.id
-    return _write_tree(root, objects), objects
+Item = TypeVar("Item")
 
 
-def _write_tree(folder: Mapping[str, object], objects: list[ShaFile]) -> ObjectID:
-    tree = Tree()
-    for name, inner in folder.items():
-        if isinstance(inner, dict):
-            tree.add(name.encode(), DIRECTORY, _write_tree(inner, objects))
-        elif isinstance(inner, bytes):
-            tree.add(name.encode(), FILE, ObjectID(inner))
-    objects.append(tree)
-    return tree.id
+def _laid_over(
+    before: Mapping[str, Item], new: Mapping[str, Item], gone: Iterable[str]
+) -> Mapping[str, Item]:
+    """The items of another tree, in the order in which git has their paths."""
+    result = {**before, **new}
+    for path in gone:
+        del result[path]
+    if new.keys() <= before.keys():
+        return result
+    return {path: result[path] for path in sorted(result, key=str.encode)}

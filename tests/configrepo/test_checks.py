@@ -1,7 +1,10 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from configrepo.checks import check, check_files, check_lines
-from configrepo.layout import files_of
+from configrepo.errors import UnreadableConfig
+from configrepo.layout import document_of, files_of, read_comments, read_files, server_of
 from configrepo.model import Problem, Severity
 from configrepo.parser import read, read_partly
 from tests.support.configurations import document
@@ -129,3 +132,89 @@ def test_the_examples_as_files_have_no_errors() -> None:
 def test_lines_alone_are_checked_when_the_rest_could_not_be_read() -> None:
     loaded = read_partly("policy rate x y\nrules rate\n rule policy x\nprofile vlan v\n vlan 0\n")
     assert [problem.line for problem in check_lines(loaded.document)] == [5]
+
+
+# --- the same answer as without anything kept --------------------------------------------
+
+TEXTS: dict[str, tuple[str, ...]] = {
+    "common/policy/rate/p.conf": (
+        "policy rate p\n downlink rate 5\n",
+        "policy rate p\n downlink rate 5\n block\n",
+        "policy rate p\n downlink\n",
+    ),
+    "common/policy/rate/P.conf": ("policy rate P\n downlink rate 7\n",),
+    "common/profile/access/a.conf": (
+        "profile access a\n ip-range 10.0.0.0/8\n",
+        "! why\nprofile access a\n ip-range 10.0.0.0/8\n ip-range 10.1.0.0/16\n",
+    ),
+    "common/profile/access/b.conf": ("profile access b\n ip-range 10.0.0.0/8\n",),
+    "common/rules/rate.conf": (
+        "rules rate\n rule access a policy p\n",
+        "rules rate\n rule access gone policy P\n rule access b policy p\n",
+    ),
+    "common/undefined.conf": ("strange words\n of some kind\n", "strange\n words\nother\n"),
+    "servers/0/wire.conf": (
+        "wire 1 access a internet b\n",
+        "wire 1 access a internet b\nwire 2 access b internet c\n",
+    ),
+    "servers/0/interface/a.conf": ("interface a\n",),
+    "servers/0/interface/b.conf": ("interface b\n", "interface c\n"),
+    "servers/0/interface/management.conf": (
+        "interface management m\n ip address 10.0.0.1/24\n gateway 10.0.1.1\n",
+        "interface management m\n ip address 10.0.1.2/24\n gateway 10.0.1.1\n",
+    ),
+    "servers/0/comments.conf": ('comments\n header "one"\n', "comments\n nothing\n"),
+    "servers/1/interface/a.conf": ("interface a\n",),
+    "servers/1/wire.conf": ("wire 1 access a internet gone\n",),
+}
+
+EDITS = st.lists(
+    st.sampled_from([(path, text) for path, some in TEXTS.items() for text in (*some, None)]),
+    min_size=1,
+    max_size=25,
+)
+
+
+def checked_plainly(files: dict[str, str]) -> tuple[Problem, ...]:
+    """Every part read and checked as one document, with nothing of it known before."""
+    servers = sorted({server for server in map(server_of, files) if server is not None})
+    problems: list[Problem] = []
+    for server in ("", *servers):
+        start = f"servers/{server}/" if server else "common/"
+        part = {path: text for path, text in files.items() if path.startswith(start)}
+        try:
+            problems += check(document_of(part, server), server)
+        except UnreadableConfig as error:
+            problems += error.problems
+    return tuple(problems)
+
+
+@settings(deadline=None)
+@given(EDITS)
+def test_after_any_edits_the_checks_say_the_same_as_when_nothing_was_checked_before(
+    edits: list[tuple[str, str | None]],
+) -> None:
+    files: dict[str, str] = {}
+    for path, text in edits:
+        if text is None:
+            files.pop(path, None)
+        else:
+            files[path] = text
+        found = check_files(files)
+        wanted = checked_plainly(files)
+        assert found == wanted
+        assert [problem.other for problem in found] == [problem.other for problem in wanted]
+        unreadable = {p.path for p in read_files(files)}
+        assert unreadable == {path for path, text in files.items() if not readable(path, text)}
+
+
+def readable(path: str, text: str) -> bool:
+    try:
+        if path.endswith("/comments.conf"):
+            read_comments(path, text)
+            return True
+        document = read(text).document
+        shared = {block.text for block in document.blocks} if path.startswith("common/") else ()
+        return set(files_of(document, server_of(path) or "", shared)) == {path}
+    except UnreadableConfig:
+        return False
