@@ -13,11 +13,15 @@ from scheduler.views import Role
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One page of the menu. `section` is its blueprint's name: it is marked as current."""
+    """One page of the menu. `section` is its blueprint's name: it is marked as current.
+
+    `below` are the blueprints of pages that are opened from it: there it is current too.
+    """
 
     title: str
     endpoint: str
     icon: str
+    below: tuple[str, ...] = ()
 
     @property
     def section(self) -> str:
@@ -50,7 +54,7 @@ MENU: tuple[Entry | Group, ...] = (
         "Administration",
         "bi-hdd-network",
         (
-            Entry("Cluster", "cluster.show", "bi-diagram-3"),
+            Entry("Cluster", "cluster.show", "bi-diagram-3", ("cluster_operations",)),
             Entry("Connectivity", "doctor.show", "bi-activity"),
             Entry("Unify", "unify.show", "bi-union"),
             Entry("Disagreements", "disagreements.show", "bi-signpost-split"),

@@ -111,6 +111,10 @@ class Keyring:
         """This ring with the keys of `other` to open; this one's current key still seals."""
         return type(self)(self.current_key_id, {**other.keys, **self.keys})
 
+    def only(self, key_id: str) -> Self:
+        """A ring of that one key."""
+        return type(self)(key_id, {key_id: self.keys[key_id]})
+
     def with_new_key(self) -> tuple[Self, str]:
         """This ring with one more key, which only opens as yet, and the id of that key."""
         key = os.urandom(_KEY_BYTES)

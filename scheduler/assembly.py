@@ -203,8 +203,9 @@ class Assembly:
             self.roster.active,
             self._call,
             preset=preset_of(self.settings.apply),
-            acknowledge=lambda outcome: self.replicating.acknowledge(outcome),
+            acknowledge=lambda *asked: self.replicating.acknowledge(*asked),
             no_room=lambda: self.replicating.disk.read_only_reason(),
+            too_new=self.roster.too_new,
         )
 
     def _run_and_report(self) -> None:

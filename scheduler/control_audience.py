@@ -1,6 +1,6 @@
 """Who listens to the control port: what it reports, and what it asks for.
 
-Pure.
+Edge: sockets.
 """
 
 from __future__ import annotations

@@ -123,6 +123,9 @@ class MemberParts:
         clock.every(2.0, self._succeeding.run, "take the place of a server", "members")
         clock.every(5.0, self._fetch_joiner, "fetch the joiner", "push")
         clock.every(2.0, self._bar, "say whether it may lead", "members")
+        clock.every(5.0, self.ops.put_in_order, "put in order", "members")
+        # Whoever is told so by a member asks at once what that means.
+        self._given.control.on_removed = lambda _: clock.wake("ask whether it was removed")
 
     @property
     def routes(self) -> dict[str, Handler]:
@@ -147,6 +150,8 @@ class MemberParts:
                 return f"this server is taking the place of BQN {self._given.me}"
             if roster.active() and roster.member(self._given.me) is None:
                 return "what runs stays: the newest commit knows this server no more"
+            if (sentence := roster.too_new()) is not None:
+                return f"what runs stays: {sentence}"
             return apply()
 
         return guarded

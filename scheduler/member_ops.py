@@ -11,7 +11,7 @@ Core: the network is behind callables.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ from scheduler.changes import Changes, changes_between, lay_over, servers_touche
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.departing import Departing
 from scheduler.errors import SchedulerError
-from scheduler.member_plan import Plan, Situation, alarms_of, barred, plan, with_sealing_key
+from scheduler.member_flags import alarms_of, barred, in_order
+from scheduler.member_plan import Plan, Situation, plan, with_sealing_key
 from scheduler.operations_seam import ChangeId, Operation, Preview, Remove
 from scheduler.operations_wire import operation_from_json, operation_to_json
 from scheduler.rekeying import NewKey, Rekeying
@@ -228,10 +229,9 @@ class MemberOps:
             key = self._rekeying.new_key(self._remaining(files, operation))
             changes.update(with_sealing_key(files, key.id))
         request = ChangeRequest(head, changes, _message(planned, key), request_id)
-        outcome = self._changes.commit(request, person)
+        outcome = self._submission.acknowledged(self._changes.commit(request, person))
         if isinstance(outcome, Committed) and key is not None:
-            sentence = f"{outcome.sentence} {_told(key)}"
-            return Committed(outcome.revision, outcome.written_by, sentence, outcome.repeated)
+            return replace(outcome, sentence=f"{outcome.sentence} {_told(key)}")
         return outcome
 
     def _remaining(self, files: Files, operation: Operation) -> tuple[Member, ...]:
@@ -248,6 +248,20 @@ class MemberOps:
             self._renaming.follow(self._roster.records(), self._around.certificate)
         self.set_bar()
 
+    def put_in_order(self) -> str:
+        """Commit what the primary puts in order by itself; a job. Returns what it did."""
+        if not self._roster.active() or self._submission.standing().refusal is not None:
+            return "this server does not lead"
+        head, view = self._changes.head(), self._around.view()
+        reads = {peer.id: peer.schema for peer in view.peers}
+        reads[self._me] = self._roster.reads
+        found = in_order(self._store.files(head), reads, self._around.now())
+        if found is None:
+            return "everything is in order"
+        request = ChangeRequest(head, found.changes, _message(found, None), f"order-{head}")
+        outcome = self._changes.commit(request, Person(f"BQN {self._me}", Role.ADMINISTRATOR))
+        return outcome.sentence if isinstance(outcome, Refused) else found.title
+
     def set_bar(self) -> None:
         """Say to the election whether this server may lead; after a commit and as time goes."""
         view = self._around.view()
@@ -258,6 +272,7 @@ class MemberOps:
             self._me,
             led_by_higher=led_by_higher or self._barred is not None,
             now=self._around.now(),
+            reads=self._roster.reads,
         )
         if wanted != self._barred:
             self._barred = wanted

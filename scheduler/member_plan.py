@@ -173,7 +173,7 @@ def _remove(members: _Members, operation: Remove) -> Plan | Refused:
         seen_from=(),
     )
     return Plan(
-        title=f"Remove {_named(member)} from the cluster",
+        title=f"Remove {named(member)} from the cluster",
         effects=_effects_of_removal(members, member, len(secrets)),
         changes={**members.forgetting(member.id, None), **gone, **dict([member_file(record)])},
         secrets=secrets,
@@ -185,25 +185,25 @@ def _effects_of_removal(members: _Members, member: Member, secrets: int) -> tupl
     answers = member.id in members.situation.alive
     rest = [other for other in members.active if other.id != member.id]
     effects = [
-        f"The SSH key and the certificate of {_named(member)} stop working at every server that "
+        f"The SSH key and the certificate of {named(member)} stop working at every server that "
         f"can be reached, as soon as the commit arrives there.",
         (
-            f"{_named(member)} answers now: it is told, and goes on alone with what it runs."
+            f"{named(member)} answers now: it is told, and goes on alone with what it runs."
             if answers
-            else f"{_named(member)} does not answer now. When it comes back it is refused and "
+            else f"{named(member)} does not answer now. When it comes back it is refused and "
             f"told, and goes on alone with what it ran."
         ),
         "The cluster gets a new key and everything that is sealed is sealed anew with it.",
         (
-            f"{_named(member)} knew {secrets} secret{'s' if secrets != 1 else ''}. A new key does "
+            f"{named(member)} knew {secrets} secret{'s' if secrets != 1 else ''}. A new key does "
             f"not unlearn them: change them where they are used."
             if secrets
-            else f"There is no secret that {_named(member)} knew."
+            else f"There is no secret that {named(member)} knew."
         ),
         "Its signatures stay good for the commits until now, and for no later ones.",
     ]
     if len(rest) == 1:
-        effects.append(f"{_named(rest[0])} stays as a cluster of one.")
+        effects.append(f"{named(rest[0])} stays as a cluster of one.")
     return tuple(effects)
 
 
@@ -254,7 +254,7 @@ def _change_id(members: _Members, operation: ChangeId) -> Plan | Refused:
         **dict([member_file(before), member_file(after)]),
     }
     return Plan(
-        title=f"Change the id of {_named(member)} to {new_id}",
+        title=f"Change the id of {named(member)} to {new_id}",
         effects=_effects_of_id(members, member, after),
         changes=changes,
     )
@@ -274,7 +274,7 @@ def _id_is_taken(members: _Members, new_id: ServerId) -> Refused | None:
 
 def _effects_of_id(members: _Members, before: Member, after: Member) -> tuple[str, ...]:
     effects = [
-        f"{_named(before)} becomes BQN {after.id}; its own part of the configuration moves along.",
+        f"{named(before)} becomes BQN {after.id}; its own part of the configuration moves along.",
         "Its program restarts by itself. Its pages end: log in again there. If it processes "
         "traffic, the restart can interrupt it briefly.",
         f"What was committed under the id {before.id} stays under the id {before.id}.",
@@ -288,7 +288,7 @@ def _effects_of_id(members: _Members, before: Member, after: Member) -> tuple[st
     if after.id < first:
         effects.append(f"BQN {after.id} will then be the lowest id: it takes over the lead.")
     if before.id not in members.situation.alive:
-        effects.append(f"{_named(before)} does not answer now; it changes when it comes back.")
+        effects.append(f"{named(before)} does not answer now; it changes when it comes back.")
     return tuple(effects)
 
 
@@ -307,14 +307,14 @@ def _change_address(members: _Members, operation: ChangeAddress) -> Plan | Refus
         seen_from=tuple(sorted(operation.seen_from, key=lambda seen: seen.viewer)),
     )
     if after == member:
-        return Refused(f"Nothing would change: {_named(member)} is dialled like this already.")
+        return Refused(f"Nothing would change: {named(member)} is dialled like this already.")
     if sentence := _wrong_address(members, after):
         return Refused(sentence)
     path, text = member_file(after)
     if problems := read_files({path: text}):
         return Refused(problems[0].message, problems)
     return Plan(
-        title=f"Change where {_named(member)} is reached",
+        title=f"Change where {named(member)} is reached",
         effects=_effects_of_address(member, after),
         changes={path: text},
     )
@@ -340,7 +340,7 @@ def _wrong_address(members: _Members, after: Member) -> str | None:
 
 def _effects_of_address(before: Member, after: Member) -> tuple[str, ...]:
     place = f"{after.address}, SSH port {after.ssh_port}, control port {after.control_port}"
-    effects = [f"The other servers dial {_named(before)} at {place}."]
+    effects = [f"The other servers dial {named(before)} at {place}."]
     effects += [
         f"BQN {seen.viewer} alone dials it at {_shown(seen, after)}." for seen in after.seen_from
     ]
@@ -364,9 +364,9 @@ def _switch_over(members: _Members, operation: Switchover) -> Plan | Refused:
     if isinstance(chosen, Refused):
         return chosen
     if members.situation.leader == chosen.id:
-        return Refused(f"{_named(chosen)} leads already.")
+        return Refused(f"{named(chosen)} leads already.")
     if chosen.id not in members.situation.alive:
-        return Refused(f"{_named(chosen)} does not answer now, so it cannot lead.")
+        return Refused(f"{named(chosen)} does not answer now, so it cannot lead.")
     if sentence := _wrong_reason(operation.reason):
         return Refused(sentence)
     flag = Ineligible(operation.reason, operation.until)
@@ -375,15 +375,15 @@ def _switch_over(members: _Members, operation: Switchover) -> Plan | Refused:
         wanted = flag if member.id < chosen.id else None
         if member.id <= chosen.id and member.ineligible != wanted:
             changes.update([member_file(replace(member, ineligible=wanted))])
-    before = [_named(member) for member in members.active if member.id < chosen.id]
+    before = [named(member) for member in members.active if member.id < chosen.id]
     until = f"until {operation.until}" if operation.until else "until somebody switches back"
     effects = [
-        f"{_named(chosen)} takes over the lead; commits wait for a moment.",
+        f"{named(chosen)} takes over the lead; commits wait for a moment.",
         *([f"{_listed(before)} cannot lead {until}."] if before else []),
-        f"If {_named(chosen)} fails meanwhile, the next one takes over; if none of those is left, "
+        f"If {named(chosen)} fails meanwhile, the next one takes over; if none of those is left, "
         f"one of the excluded servers leads all the same.",
     ]
-    return Plan(f"Switch over to {_named(chosen)}", tuple(effects), changes)
+    return Plan(f"Switch over to {named(chosen)}", tuple(effects), changes)
 
 
 def _switch_back(members: _Members) -> Plan | Refused:
@@ -393,8 +393,8 @@ def _switch_back(members: _Members) -> Plan | Refused:
     changes = dict(member_file(replace(member, ineligible=None)) for member in flagged)
     lowest = members.active[0]
     effects = (
-        f"{_listed([_named(member) for member in flagged])} can lead again.",
-        f"{_named(lowest)} has the lowest id and takes over as soon as it has every commit.",
+        f"{_listed([named(member) for member in flagged])} can lead again.",
+        f"{named(lowest)} has the lowest id and takes over as soon as it has every commit.",
     )
     return Plan("Switch back: let every server lead again", effects, changes)
 
@@ -422,26 +422,6 @@ def _resume(members: _Members) -> Plan | Refused:
     return Plan("Resume automation", effects, dict([settings_file(replace(now, pause=None))]))
 
 
-def alarms_of(files: Files, now: datetime) -> tuple[str, ...]:
-    """What an operation left that people must not forget."""
-    alarms: list[str] = []
-    if (pause := cluster_settings(files).pause) is not None:
-        late = stamp(now) >= pause.remind
-        after = "Reminder: resume it or pause it anew." if late else f"Reminder at {pause.remind}."
-        alarms.append(f"Automation is paused since {pause.since}: {pause.reason}. {after}")
-    for member in members_of(files):
-        flag = member.ineligible
-        if member.state == "active" and flag is not None and in_force(flag, now):
-            until = f"until {flag.until}" if flag.until else "until somebody switches back"
-            alarms.append(f"{_named(member)} is not to lead {until}: {flag.reason}.")
-    return tuple(alarms)
-
-
-def in_force(flag: Ineligible, now: datetime) -> bool:
-    """Whether the time of such a flag is not over."""
-    return not flag.until or stamp(now) < flag.until
-
-
 def _wrong_reason(reason: str) -> str | None:
     if not reason.strip():
         return "Write a reason: the others see it."
@@ -450,26 +430,10 @@ def _wrong_reason(reason: str) -> str | None:
     return None
 
 
-def _named(member: Member) -> str:
+def named(member: Member) -> str:
+    """A server as sentences name it."""
     return f"BQN {member.id} ({member.name})" if member.name else f"BQN {member.id}"
 
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def barred(
-    files: Files, me: ServerId, *, led_by_higher: bool, now: datetime
-) -> tuple[str, float | None] | None:
-    """Why this server is not to lead, and until when (POSIX time), or None if it may.
-
-    While automation is paused a server does not take the lead back from a higher id.
-    """
-    own = next((m for m in members_of(files) if m.id == me and m.state == "active"), None)
-    if own is not None and (flag := own.ineligible) is not None and in_force(flag, now):
-        until = datetime.fromisoformat(flag.until).timestamp() if flag.until else None
-        return flag.reason, until
-    pause = cluster_settings(files).pause
-    if own is not None and pause is not None and led_by_higher:
-        return f"automation is paused: {pause.reason}", None
-    return None

@@ -9,7 +9,9 @@
 So a server that was away gets the key when it is back, and a server that was removed never
 does: the members answer only those whose certificate is pinned. A key that was given away
 before a commit that did not come about does no harm: nothing is sealed with it. Keys are
-taken only from the primary: another member could give so many that no new key fits.
+taken only from the primary: another member could give so many that no new key fits. What
+was asked for is bounded too: of others than the primary only the key that is missing is
+taken, and of the primary only that one where all of its keys would be too many.
 
 Core: the network is behind a callable.
 """
@@ -98,7 +100,10 @@ class Rekeying:
         if "keyring" in body:
             if asker != self._leader():
                 raise RemoteRefused("keys are taken from the primary only")
-            self._vault.take_in(_read(body["keyring"]))
+            ring = _read(body["keyring"])
+            if not self._fits(ring):
+                raise RemoteRefused(f"a keyring has at most {MOST_KEYS} keys")
+            self._vault.take_in(ring)
             return {}
         return {"keyring": self._vault.keyring.to_json()}
 
@@ -109,18 +114,30 @@ class Rekeying:
 
     def fetch(self) -> str:
         """Ask the others for a key that is missing; a job. Returns what it did."""
-        if self.settle():
+        wanted = cluster_settings(self._newest()).sealing_key
+        if wanted is None or self._vault.seal_with(wanted):
             return "the key of the cluster is here"
         causes: list[str] = []
         for member in self._others():
             try:
-                self._vault.take_in(_read(self._call(member, ROUTE, {}, _TIMEOUT_S).get("keyring")))
+                ring = _read(self._call(member, ROUTE, {}, _TIMEOUT_S).get("keyring"))
+                self._take_in(ring, wanted, everything=member.id == self._leader())
             except SchedulerError as error:
                 causes.append(f"BQN {member.id}: {error}")
                 continue
-            if self.settle():
+            if self._vault.seal_with(wanted):
                 return f"BQN {member.id} gave the key of the cluster"
         return f"nobody gave the key of the cluster ({'; '.join(causes)})"
+
+    def _take_in(self, ring: Keyring, wanted: str, *, everything: bool) -> None:
+        """Former keys open old revisions; who is not the primary gives none of them."""
+        if everything and self._fits(ring):
+            self._vault.take_in(ring)
+        elif wanted in ring.keys:
+            self._vault.take_in(ring.only(wanted))
+
+    def _fits(self, ring: Keyring) -> bool:
+        return len({*ring.keys, *self._vault.keyring.keys}) <= MOST_KEYS
 
 
 def _read(stored: object) -> Keyring:

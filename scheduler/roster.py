@@ -7,19 +7,23 @@ Core: reads a store.
 
 from __future__ import annotations
 
+from configrepo.cluster_settings import cluster_settings
 from configrepo.members import Member, members_of
-from configrepo.model import ServerId
+from configrepo.model import SCHEMA, ServerId
 from configrepo.store import CommitId, Store
 from scheduler.changes import CLUSTER
+from scheduler.compatibility import too_new
 
 
 class Roster:
     """The members of the newest `cluster` commit; empty while the server is alone."""
 
-    def __init__(self, store: Store, me: ServerId) -> None:
+    def __init__(self, store: Store, me: ServerId, reads: int = SCHEMA) -> None:
+        """`reads` is the newest schema that this release reads."""
         self._store = store
         self._me = me
-        self._read: tuple[CommitId | None, tuple[Member, ...]] = (None, ())
+        self.reads = reads
+        self._read: tuple[CommitId | None, tuple[Member, ...], int] = (None, (), 1)
 
     def everybody(self) -> tuple[Member, ...]:
         """All members, removed ones included."""
@@ -27,12 +31,24 @@ class Roster:
 
     def records(self) -> tuple[Member, ...]:
         """The same as they are committed."""
+        return self._newest()[1]
+
+    @property
+    def schema(self) -> int:
+        """The schema of the configuration that the cluster uses."""
+        return self._newest()[2]
+
+    def too_new(self) -> str | None:
+        """Why this release cannot use the newest commit; None if it can."""
+        return too_new(self.schema, self.reads)
+
+    def _newest(self) -> tuple[CommitId | None, tuple[Member, ...], int]:
         head = self._store.ref(CLUSTER)
         read = self._read
         if read[0] != head:
-            found = () if head is None else members_of(self._store.files(head))
-            read = self._read = (head, found)
-        return read[1]
+            files = {} if head is None else self._store.files(head)
+            read = self._read = (head, members_of(files), cluster_settings(files).format)
+        return read
 
     def active(self) -> tuple[Member, ...]:
         """The members that belong to the cluster now, by id."""

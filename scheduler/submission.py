@@ -11,7 +11,7 @@ Core: the network is behind a callable.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -67,6 +67,9 @@ def standing_of(
     )
 
 
+Acknowledge = Callable[[CommitOutcome, Collection[ServerId]], CommitOutcome]
+
+
 class Submission:
     """Brings a change to the server that may write it."""
 
@@ -79,11 +82,13 @@ class Submission:
         members: Callable[[], tuple[Member, ...]],
         call: Call,
         preset: Staging | None = None,
-        acknowledge: Callable[[CommitOutcome], CommitOutcome] = lambda outcome: outcome,
+        acknowledge: Acknowledge = lambda outcome, _also: outcome,
         no_room: Callable[[], str | None] = lambda: None,
+        too_new: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._acknowledge = acknowledge
         self._no_room = no_room
+        self._too_new = too_new
         self._me = me
         self._store = store
         self._changes = changes
@@ -96,6 +101,8 @@ class Submission:
     def standing(self) -> Standing:
         """What this server may write now."""
         has_cluster = self._store.ref(CLUSTER) is not None
+        if has_cluster and (sentence := self._too_new()) is not None:
+            return Standing(CLUSTER, None, f"Nothing can be saved on this server: {sentence}.")
         last = has_cluster and [member.id for member in self._members()] == [self._me]
         return standing_of(self._me, self._control(), has_cluster, last)
 
@@ -114,7 +121,7 @@ class Submission:
             return Refused(full)
         standing = self.standing()
         if standing.refusal is None:
-            return self._acknowledge(
+            return self.acknowledged(
                 self._changes.commit(self._staged(request), person, own_password)
             )
         primary = self._primary()
@@ -183,7 +190,18 @@ class Submission:
         own_password = own_password and _only_own_password(files, request, person)
         request = self._staged(request)
         outcome = self._changes.commit(request, person, own_password)
-        return outcome_to_json(self._acknowledge(outcome))
+        return outcome_to_json(self.acknowledged(outcome))
+
+    def acknowledged(
+        self, outcome: CommitOutcome, also: Collection[ServerId] = ()
+    ) -> CommitOutcome:
+        """Wait until a commit of this server is where the setting `ack` wants it.
+
+        Args:
+            outcome: what became of a change; what is no commit is handed through.
+            also: servers that answer although they follow nobody yet.
+        """
+        return self._acknowledge(outcome, also)
 
 
 def known_person(files: Files, claimed: Person, sender: ServerId) -> Person | Refused:

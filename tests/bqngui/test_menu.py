@@ -43,5 +43,14 @@ def test_every_entry_leads_to_a_page_of_the_person(site: Site) -> None:
                 assert 'aria-current="page"' in answer.text, entry
 
 
+def test_a_page_that_is_opened_from_an_entry_marks_it_as_current(site: Site) -> None:
+    visitor = site.visitor(Role.ADMINISTRATOR)
+    for path in ("/cluster/maintenance", "/cluster/servers/0"):
+        page = visitor.get(path).text
+        marked = page.split('aria-current="true"')
+        assert len(marked) > 1, path
+        assert marked[0].rstrip().endswith('href="/cluster"'), path
+
+
 def test_every_page_of_the_vendors_tree_exists(site: Site) -> None:
     assert set(roles(site.app)) >= set(ALL)

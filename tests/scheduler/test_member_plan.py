@@ -10,11 +10,10 @@ from configrepo.layout import read_files
 from configrepo.members import Ineligible, Member, SeenFrom, member_file, members_of
 from configrepo.model import ServerId
 from scheduler.changes import lay_over
+from scheduler.member_flags import alarms_of, barred, in_order
 from scheduler.member_plan import (
     Plan,
     Situation,
-    alarms_of,
-    barred,
     plan,
     successor,
     with_sealing_key,
@@ -215,6 +214,32 @@ def test_a_server_is_barred_by_its_flag_until_its_time_and_by_a_pause_if_another
         "automation is paused: fibre",
         None,
     )
+
+
+def test_the_primary_puts_in_order_what_is_over_and_what_all_can_read() -> None:
+    first = tree()
+    switched = planned(first, Switchover(TWO, "fan", "2026-11-22T16:00:00Z"))
+    files = lay_over(first, switched.changes)
+    reads = {ZERO: 1, ONE: 1, TWO: 1}
+    assert in_order(files, reads, NOW) is None
+    later = in_order(files, reads, NOW.replace(hour=16))
+    assert later is not None
+    assert [effect.partition(" can ")[0] for effect in later.effects] == [
+        "BQN 0 (bqn0)",
+        "BQN 1 (bqn1)",
+    ]
+    done = lay_over(files, later.changes)
+    assert [m.ineligible for m in members_of(done)] == [None, None, None]
+    assert in_order(done, reads, NOW.replace(hour=16)) is None
+    raised = in_order(done, {ZERO: 2, ONE: 2, TWO: 3}, NOW.replace(hour=16))
+    assert raised is not None
+    assert raised.title == "Every server reads schema 2 of the configuration: it is used now"
+    now = lay_over(done, raised.changes)
+    assert cluster_settings(now).format == 2
+    refused = barred(now, ZERO, led_by_higher=False, now=NOW, reads=1)
+    assert refused is not None
+    assert refused[0].startswith("incompatible: ")
+    assert barred(now, ZERO, led_by_higher=False, now=NOW, reads=2) is None
 
 
 def test_who_takes_a_place_inherits_the_keys_that_signed_before() -> None:

@@ -11,7 +11,7 @@ from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.sealing import Keyring
 from scheduler.errors import RemoteRefused, Unreachable
-from scheduler.rekeying import Rekeying
+from scheduler.rekeying import MOST_KEYS, Rekeying
 from scheduler.vault import Vault
 
 PLACE = ("common/snmp.conf", "community")
@@ -92,6 +92,42 @@ def test_the_commit_changes_the_key_and_who_was_away_asks_for_it(
     assert two.vault.keyring.current_key_id == new.id
     # It is on the disk: a restart seals with it too.
     assert Keyring.load(tmp_path / "2.json").current_key_id == new.id
+
+
+def ring_of(count: int) -> Keyring:
+    ring = Keyring.create()
+    for _ in range(count - 1):
+        ring, _ = ring.with_new_key()
+    return ring
+
+
+def test_of_a_member_that_offers_many_keys_only_the_missing_one_is_taken(
+    stations: list[Station],
+) -> None:
+    zero, one, two = stations
+    new = zero.rekeying.new_key([one.member])
+    two.named, zero.away = new.id, True
+    one.vault.take_in(ring_of(50))
+    before = set(two.vault.keyring.keys)
+    assert two.rekeying.fetch() == "BQN 1 gave the key of the cluster"
+    assert set(two.vault.keyring.keys) == {*before, new.id}
+
+
+def test_of_the_primary_former_keys_are_taken_too_as_far_as_there_is_room(
+    stations: list[Station],
+) -> None:
+    zero, _, two = stations
+    zero.vault.take_in(ring_of(3))
+    two.named = zero.rekeying.new_key([]).id
+    assert two.rekeying.fetch() == "BQN 0 gave the key of the cluster"
+    assert set(two.vault.keyring.keys) == set(zero.vault.keyring.keys)
+    two.vault.take_in(ring_of(MOST_KEYS - len(two.vault.keyring.keys)))
+    two.named = zero.rekeying.new_key([]).id
+    zero.vault.take_in(ring_of(5))
+    assert two.rekeying.fetch() == "BQN 0 gave the key of the cluster"
+    assert len(two.vault.keyring.keys) == MOST_KEYS + 1
+    with pytest.raises(RemoteRefused, match="at most"):
+        two.rekeying.answer(ServerId(0), {"keyring": ring_of(2).to_json()})
 
 
 @pytest.mark.parametrize("stored", [None, "", "[]", "{}", 7])
