@@ -3,7 +3,7 @@
 What is kept is bounded by weight, not by number: a thousand small files cost what one large
 file costs. It never decides anything: who asks gets what was put in for exactly that key.
 
-Pure.
+Core: shared by threads.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Both give the same tree. The second reads and writes only the folders on the way to what
 changed, so that a commit of one object costs little however many there are.
 
-Pure.
+Core: objects of dulwich.
 """
 
 from __future__ import annotations
