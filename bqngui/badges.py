@@ -87,7 +87,7 @@ def sync_badge(server: ServerView) -> Badge:
     """The mark that says whether a server runs what was committed."""
     icon, tone = _SYNCS.get(server.sync, _UNKNOWN)
     text = "sync unknown" if server.sync in ("unknown", "unreachable") else server.sync
-    if server.sync == "behind" and server.behind is not None:
+    if server.sync == "behind" and server.behind:
         text = f"behind by {server.behind}"
     return Badge(icon, text, tone)
 

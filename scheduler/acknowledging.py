@@ -91,12 +91,18 @@ class Acknowledging:
         self._reachable = reachable
         self._wait_until_on = wait_until_on
 
-    def __call__(self, outcome: CommitOutcome) -> CommitOutcome:
-        """Wait for a commit of this server; other outcomes are handed through."""
+    def __call__(self, outcome: CommitOutcome, also: Collection[ServerId] = ()) -> CommitOutcome:
+        """Wait for a commit of this server; other outcomes are handed through.
+
+        Args:
+            outcome: what became of a change.
+            also: others that answer although nobody follows them yet: a joiner.
+        """
         others = self._others()
         if not isinstance(outcome, Committed) or not others:
             return outcome
-        wanted = wanted_of(self._level, len(self._reachable()))
+        answering = {*self._reachable(), *(server for server in also if server in others)}
+        wanted = wanted_of(self._level, len(answering))
         limit_s = self._time_limit_s if wanted > 0 else 0.0
         there = self._wait_until_on(CommitId(outcome.revision), wanted, limit_s)
         return told(outcome, self._level, len(others), there)

@@ -50,6 +50,9 @@ from scheduler.commands import Finished, run_command
 from scheduler.outside import Trace, trace_of
 from scheduler.state_dir import read_json, write_durably, write_json
 
+PROVEN_FOR_S: Final = 30.0
+"""For how long a hash that was read back tells what runs."""
+
 _MOST_HASHES: Final = 16
 
 
@@ -116,6 +119,7 @@ class Applier:
         texts: Texts,
         commands: ApplyCommands,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         """Read the record of the last run.
 
@@ -126,6 +130,7 @@ class Applier:
             texts: the texts of this server.
             commands: the operator's programs.
             now: the wall clock, UTC; only shown, never decided upon.
+            monotonic: the clock of all that counts down.
         """
         self._running_conf = state / "running.conf"
         self._working_conf = state / "working.conf"
@@ -136,14 +141,27 @@ class Applier:
         self._texts = texts
         self._commands = commands
         self._now = now
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._hashes: dict[tuple[bytes, str], ReadBack] = {}
         self._asked_at: float | None = None
+        self._read_at: float | None = None
+        self._unread = "it was not looked at yet"
         self._running = self._read_record()
 
     def running(self) -> Running:
         """What is known to run, without looking."""
         return self._running
+
+    def proven(self) -> str | None:
+        """The hash of what runs, if it was read back lately; else nothing is known of it."""
+        read_at = self._read_at
+        fresh = read_at is not None and self._monotonic() - read_at < PROVEN_FOR_S
+        return self._running.hash if fresh else None
+
+    def doubt(self) -> str:
+        """Why it is not known what runs."""
+        return f"what runs was not read back in the last {PROVEN_FOR_S:.0f} s: {self._unread}"
 
     def found(self) -> str:
         """What runs now: canonical, sealed with the current key.
@@ -167,7 +185,7 @@ class Applier:
     def check(self) -> Running:
         """Look at what runs, and say whether somebody changed it from outside."""
         with self._lock:
-            now = monotonic()
+            now = self._monotonic()
             lately = self._asked_at is not None and (
                 now - self._asked_at < self._commands.read_every_s
             )
@@ -291,7 +309,16 @@ class Applier:
         )
 
     def _read(self) -> Reading:
-        """Read back what runs."""
+        """Read back what runs, and remember when."""
+        match self._look():
+            case Unread(sentence) as unread:
+                self._unread = sentence
+                return unread
+            case reading:
+                self._read_at = self._monotonic()
+                return reading
+
+    def _look(self) -> Reading:
         if not self._commands.read:
             try:
                 return self._understood(self._running_conf.read_bytes())

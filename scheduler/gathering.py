@@ -18,7 +18,7 @@ from configrepo.store import CommitId, Store
 from scheduler.changes import Changes
 from scheduler.control_view import ControlView
 from scheduler.observing import Observer
-from scheduler.overview import Facts, Report
+from scheduler.overview import STALE_S, Facts, Report
 from scheduler.roster import Roster
 from scheduler.submission import Submission
 from scheduler.vault import Vault
@@ -62,6 +62,7 @@ class Gathering:
         members = self._roster.active()
         own = self._own_report()
         reports = self._observer.reports()
+        control = self._control()
         running = {server: report.running for server, (report, _) in reports.items()}
         running[self._me] = own.running
         servers = tuple(member.id for member in members) or (self._me,)
@@ -70,7 +71,7 @@ class Gathering:
             own=own,
             own_record=self._own_record(),
             members=members,
-            control=self._control(),
+            control=control,
             head=head,
             reports=reports,
             expected=self._expected_hashes(head, servers),
@@ -78,13 +79,36 @@ class Gathering:
             pushes=self._push_errors(),
             alarms=self._alarms(),
             refusal=self._submission.refusal(),
+            newer=self._newer(control, head),
         )
 
+    def _newer(self, control: ControlView, head: CommitId) -> str:
+        """A sentence if the primary has a commit that is not in the line here."""
+        peer = None if control.following is None else control.peer(control.following)
+        if peer is None or peer.head is None or self._is_here(CommitId(peer.head), head):
+            return ""
+        return (
+            f"BQN {peer.id}, the primary, has a newer commit that has not arrived here, so what "
+            "runs cannot be compared with it."
+        )
+
+    def _is_here(self, commit: CommitId, head: CommitId) -> bool:
+        return commit == head or (self._store.has(commit) and self._store.is_ancestor(commit, head))
+
     def running_on(self) -> dict[ServerId, str]:
-        """The commit that each server reported to run."""
-        found = {s: r.running for s, (r, _) in self._observer.reports().items() if r.running}
-        own = self._own_report().running
-        return {**found, self._me: own} if own else found
+        """The commit that each server runs now: as it said lately, and read back itself."""
+        said = self._said().items()
+        fresh = {s: report for s, (report, age_s) in said if age_s < STALE_S}
+        return {
+            s: report.running for s, report in fresh.items() if report.running and _runs(report)
+        }
+
+    def last_ran(self) -> dict[ServerId, str]:
+        """The commit that each server ran when it was heard last."""
+        return {s: report.running for s, (report, _) in self._said().items() if report.running}
+
+    def _said(self) -> dict[ServerId, tuple[Report, float]]:
+        return {**self._observer.reports(), self._me: (self._own_report(), 0.0)}
 
     def _expected_hashes(
         self, head: CommitId, servers: tuple[ServerId, ...]
@@ -108,3 +132,8 @@ class Gathering:
         except ConfigRepoError:
             # It runs a commit that has not arrived here: it is ahead, not behind.
             return 0
+
+
+def _runs(report: Report) -> bool:
+    """Whether a server runs its commit as it is, and has looked."""
+    return report.result in ("applied", "waiting") and report.hash is not None

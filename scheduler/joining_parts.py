@@ -103,6 +103,7 @@ class JoiningParts:
             own_record=lambda: self.membership.own_record(),
             standing=lambda: server.reactions.start_to_lead(self.membership.own_record()),
             expected=lambda: (self.inviting.admitted_line, self.inviting.replaces),
+            acknowledged=server.submission.acknowledged,
         )
         self.membership = Membership(
             self._myself(),

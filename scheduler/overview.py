@@ -1,8 +1,9 @@
 """From facts to words: who leads, which server is in what state, who is in sync.
 
 Rules:
-1. A server is *in sync* only if it reported the hash of what it runs and that hash equals
-   the one of the newest commit; a report older than `STALE_S` proves nothing.
+1. A server is *in sync* only if it reported the hash of what it runs, read back lately, and
+   that hash equals the one of the newest commit; a report older than `STALE_S` proves
+   nothing, and while the newest commit is not here nobody can be said to run it.
 2. A server that does not answer is *unreachable*, never in sync.
 3. The cluster is *ready* if one primary leads and every server is reachable; *complete*
    if every server is in sync.
@@ -86,7 +87,8 @@ class Facts:
 
     `reports` holds each other server's last report with its age in seconds; `expected`
     the hash that each server should run at `head`; `behind` how many commits each
-    server's running commit is behind; `pushes` the last error of sending to it.
+    server's running commit is behind; `pushes` the last error of sending to it. `newer`
+    is a sentence if another server has a newer commit, which has not arrived here.
     """
 
     me: ServerId
@@ -101,6 +103,7 @@ class Facts:
     pushes: Mapping[ServerId, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
     refusal: str | None = None
+    newer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,14 +244,27 @@ def _sync(facts: Facts, server: ServerId, report: Report | None, state: Word) ->
         return Word("unknown", facts.pushes.get(server) or "It has not reported what it runs yet.")
     if report.result in ("failed", "drifted"):
         return Word(report.result, report.sentence)
-    if report.hash is not None and report.hash == facts.expected.get(server):
+    if facts.newer:
+        return Word("behind" if server == facts.me else "unknown", facts.newer)
+    return _compared(facts, server, report)
+
+
+def _compared(facts: Facts, server: ServerId, report: Report) -> Word:
+    settled = report.result in ("applied", "waiting")
+    if settled and report.hash is not None and report.hash == facts.expected.get(server):
         return Word("in sync", "It runs the newest commit; the hash of what it runs was compared.")
     if report.result == "waiting":
         return Word("applying", report.sentence)
+    if settled and report.hash is None:
+        return Word("unknown", report.sentence)
     if report.head == facts.head or report.result == "applying":
         return Word("applying", "It has the newest commit and is applying it.")
-    behind = facts.behind.get(server, 0)
-    cause = facts.pushes.get(server)
+    return _late(facts.behind.get(server, 0), facts.pushes.get(server))
+
+
+def _late(behind: int, cause: str | None) -> Word:
+    if behind == 0:
+        return Word("unknown", "It runs a commit that has not arrived here.")
     late = f"It is {behind} commit{'s' if behind != 1 else ''} behind"
     return Word("behind", f"{late}: {cause}" if cause else f"{late}.")
 

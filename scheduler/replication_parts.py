@@ -126,7 +126,7 @@ class ReplicationParts:
                 overview=lambda: overview_of(server.gathering.facts()),
                 control=control,
                 head=server.changes.head,
-                running=lambda: server.gathering.running_on(),
+                running=lambda: server.gathering.last_ran(),
                 lacks_since=self.whereabouts.lacks_since,
                 repository=self._repository,
                 fetching=self.fallback.state,

@@ -54,6 +54,9 @@ class Reporting:
         """What it runs and carries now."""
         running = self._applier.running()
         result, sentence = self._shown()
+        proven = self._applier.proven()
+        if proven is None and result == "applied":
+            sentence = self._applier.doubt()
         known = self._roster.member(self._me)
         host = known.address if known else socket.gethostname()
         return Report(
@@ -63,7 +66,7 @@ class Reporting:
             gui_url=f"https://{host}:{self._gui_port}/",
             head=self._changes.head(),
             running=running.commit,
-            hash=running.hash,
+            hash=proven,
             result=result,
             sentence=sentence,
             cpu_percent=self._sampler.cpu_percent,

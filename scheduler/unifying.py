@@ -50,6 +50,7 @@ from scheduler.changes import (
 )
 from scheduler.drafts import Answers, Drafts
 from scheduler.member_plan import successor
+from scheduler.submission import Acknowledge
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Unification
 from scheduler.wire import ChangeRequest
 
@@ -69,6 +70,7 @@ class Unifying:
         own_record: Callable[[], Member],
         standing: Callable[[], Standing],
         expected: Callable[[], tuple[str | None, bool]] = lambda: (None, False),
+        acknowledged: Acknowledge = lambda outcome, _also: outcome,
     ) -> None:
         self._me = me
         self._store = store
@@ -80,6 +82,7 @@ class Unifying:
         self._own_record = own_record
         self._standing = standing
         self._expected = expected
+        self._acknowledged = acknowledged
         self._guard = threading.Lock()
         self._last: tuple[tuple[str, str], Proposal] | None = None
 
@@ -270,7 +273,7 @@ class Unifying:
         outcome = self._changes.write_merge(self._standing(), parents, files, request, person)
         if isinstance(outcome, Committed) and not outcome.repeated:
             self._drafts.forget_answers(joiner.id)
-        return outcome
+        return self._acknowledged(outcome, (joiner.id,))
 
 
 def _shared(files: Files) -> dict[str, str]:

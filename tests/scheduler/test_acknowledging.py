@@ -21,10 +21,12 @@ class World:
         self.waited.append((commit, servers, limit_s))
         return self.there
 
-    def acknowledge(self, level: Level, outcome: CommitOutcome = DONE) -> CommitOutcome:
+    def acknowledge(
+        self, level: Level, outcome: CommitOutcome = DONE, also: tuple[ServerId, ...] = ()
+    ) -> CommitOutcome:
         ids = [ServerId(number) for number in range(1, self.others + 1)]
         part = Acknowledging(level, 5.0, lambda: ids, lambda: ids[: self.alive], self.wait)
-        return part(outcome)
+        return part(outcome, also)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,14 @@ def test_a_commit_that_nobody_confirmed_is_marked_as_only_here(level: Level) -> 
     assert isinstance(outcome, Committed)
     assert outcome.warning.startswith("Only on this server (BQN 0)")
     assert outcome.sentence == "Saved on BQN 0."
+
+
+def test_a_joiner_is_waited_for_although_nobody_follows_it_yet() -> None:
+    world = World(there=1, alive=0, others=1)
+    outcome = world.acknowledge(Level.ONE, also=(ServerId(1), ServerId(9)))
+    assert world.waited == [("a" * 40, 1, 5.0)]
+    assert isinstance(outcome, Committed)
+    assert outcome.sentence == "Saved on BQN 0 and on all other servers."
 
 
 def test_nobody_is_waited_for_where_nobody_answers_but_it_shows() -> None:

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from configrepo.errors import StoreError, UnknownKey, UnreadableConfig
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId, RefUpdate
-from scheduler.applying import Applier, ApplyCommands, text_hash
+from scheduler.applying import PROVEN_FOR_S, Applier, ApplyCommands, text_hash
 from tests.support.applying_process import applier, commit_of
+from tests.support.manual_clock import ManualClock
 
 ONE, TWO, THREE = (CommitId(letter * 40) for letter in "123")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -74,6 +76,7 @@ def make(tmp_path: Path, world: World) -> Make:
         read: str = "",
         timeout_s: float = 5,
         read_every_s: float = 0,
+        clock: Callable[[], float] = monotonic,
     ) -> Applier:
         def command(name: str, text: str) -> tuple[str, ...]:
             if not text:
@@ -90,7 +93,7 @@ def make(tmp_path: Path, world: World) -> Make:
             timeout_s,
             read_every_s,
         )
-        return Applier(tmp_path, ServerId(0), world, world, commands, lambda: NOON)
+        return Applier(tmp_path, ServerId(0), world, world, commands, lambda: NOON, clock)
 
     return build
 
@@ -270,6 +273,32 @@ def test_a_device_that_cannot_be_asked_leaves_the_hash_open(make: Make) -> None:
     assert running.result == "applied"
     assert running.hash is None
     assert "cannot be read back" in running.sentence
+
+
+def test_a_hash_proves_what_runs_only_while_it_is_read_back(tmp_path: Path, make: Make) -> None:
+    clock = ManualClock()
+    applier = make(apply='cp "$1" device', read="cat device", clock=clock)
+    assert applier.proven() is None
+    applier.apply(ONE)
+    clock.advance(PROVEN_FOR_S - 1)
+    assert applier.proven() == text_hash("NTP ONE\n")
+    (tmp_path / "device").unlink()
+    assert applier.check().result == "applied"
+    clock.advance(1)
+    assert applier.proven() is None
+    assert "not read back in the last 30 s: what runs cannot be read back" in applier.doubt()
+    (tmp_path / "device").write_text("ntp one\n")
+    applier.check()
+    assert applier.proven() == text_hash("NTP ONE\n")
+
+
+def test_what_was_known_before_a_restart_proves_nothing(make: Make) -> None:
+    assert make().apply(ONE).hash == text_hash("NTP ONE\n")
+    again = make()
+    assert again.running().hash == text_hash("NTP ONE\n")
+    assert again.proven() is None
+    again.check()
+    assert again.proven() == text_hash("NTP ONE\n")
 
 
 @pytest.mark.parametrize("cut", ["before the command", "after the command"])

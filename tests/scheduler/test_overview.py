@@ -97,7 +97,14 @@ def test_only_an_equal_hash_in_a_fresh_report_of_a_reachable_server_is_in_sync()
         proven = fresh and equal and state in ("alive", "suspect")
         if seen.sync == "in sync":
             assert proven
-            assert result not in ("failed", "drifted")
+            assert result == "applied"
+
+
+def test_nobody_is_in_sync_with_a_commit_that_is_not_here() -> None:
+    view = overview_of(replace(FACTS, newer="BQN 1 has a newer commit."))
+    assert [server.sync for server in view.servers] == ["behind", "unknown"]
+    assert {server.sync_sentence for server in view.servers} == {"BQN 1 has a newer commit."}
+    assert view.status == "0 of 2"
 
 
 @pytest.mark.parametrize(
@@ -105,6 +112,9 @@ def test_only_an_equal_hash_in_a_fresh_report_of_a_reachable_server_is_in_sync()
     [
         ({"hash": "x", "head": "b" * 40}, "behind", "2 commits behind: no space left"),
         ({"hash": "x"}, "applying", "is applying it"),
+        ({"hash": None, "sentence": "not read back"}, "unknown", "not read back"),
+        ({"result": "applying", "hash": "hash1"}, "applying", "is applying it"),
+        ({"result": "waiting", "hash": None, "sentence": "BQN 0 first"}, "applying", "BQN 0 first"),
         ({"result": "failed", "sentence": "exit status 1"}, "failed", "exit status 1"),
         ({"result": "drifted", "sentence": "changed outside"}, "drifted", "changed outside"),
     ],

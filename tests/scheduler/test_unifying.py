@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from configrepo.unify import Edit, RowId, Take
 from configrepo.writer import canonical_text
 from scheduler.changes import CLUSTER, Standing, line_of
 from scheduler.unifying import Unifying
-from scheduler.views import Committed, Comparison, Refused, Unification
+from scheduler.views import CommitOutcome, Committed, Comparison, Refused, Unification
 from scheduler.wire import ChangeRequest
 from tests.support.small_server import ADMIN, OPERATOR, SmallServer
 
@@ -44,7 +44,13 @@ class Table:
             admitted=lambda: self.joiner,
             own_record=self.zero.record,
             standing=lambda: Standing(CLUSTER, 1),
+            acknowledged=self._waited,
         )
+        self.waited: list[tuple[CommitOutcome, tuple[ServerId, ...]]] = []
+
+    def _waited(self, outcome: CommitOutcome, also: Collection[ServerId]) -> CommitOutcome:
+        self.waited.append((outcome, tuple(also)))
+        return outcome
 
     def let_in(self, number: int) -> None:
         """What a join does: the keys are known, and the line is fetched."""
@@ -108,6 +114,11 @@ def test_the_vendors_pair_has_no_question_and_makes_a_merge_of_two_parents(table
     assert table.zero.vault.open("common/api/rest.conf", "user billing", token) == (
         "example-Rest-pw1"
     )
+
+
+def test_the_merge_is_waited_for_like_every_commit_also_on_the_joiner(table: Table) -> None:
+    made = unify_one(table)
+    assert table.waited == [(made, (ServerId(1),))]
 
 
 def test_the_third_server_is_asked_and_acknowledged(table: Table) -> None:
