@@ -1,30 +1,37 @@
 """Networks of our own: one network namespace per server, joined by a bridge in another.
 
 Nothing of the machine's own network is touched, so several such networks can run at the
-same time with the same addresses. A cut takes the port of a server at the bridge down.
+same time with the same addresses. A cut of one server takes its port at the bridge down; a
+cut between servers is a rule of the bridge that lets no packet through, in silence.
 
 Edge: network namespaces (root).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figures import RivalMissing
 
 _NET = "10.77.0"
+_CLONE_NEWNET = 0x40000000
 
 
 def require() -> None:
     """Raise RivalMissing unless namespaces can be made."""
     if os.geteuid() != 0:
         raise RivalMissing("network namespaces are made by root only: run this as root")
-    for program in ("ip", "nsenter"):
+    for program in ("ip", "nsenter", "nft"):
         if shutil.which(program) is None:
-            raise RivalMissing(f"{program} is missing: apt-get install iproute2 util-linux")
+            raise RivalMissing(
+                f"{program} is missing: apt-get install iproute2 util-linux nftables"
+            )
 
 
 class Network:
@@ -78,6 +85,33 @@ class Network:
         """Undo `cut`."""
         _ip("-n", self._switch, "link", "set", f"p{number}", "up")
 
+    def part(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Cut exactly these pairs of servers, both ways; all others reach each other."""
+        rules = [
+            f'iifname "p{one}" oifname "p{other}" drop\n'
+            for pair in pairs
+            for one, other in (pair, pair[::-1])
+        ]
+        chain = f"type filter hook forward priority 0;\n{''.join(rules)}"
+        table = f"table bridge cut {{\nchain forward {{\n{chain}}}\n}}\n"
+        # One transaction: all links change at the same instant.
+        subprocess.run(
+            ["ip", "netns", "exec", self._switch, "nft", "-f", "-"],
+            input=f"table bridge cut\ndelete table bridge cut\n{table}".encode(),
+            check=True,
+        )
+
+    @contextmanager
+    def visiting(self, number: int) -> Iterator[None]:
+        """Sockets that this thread makes in the block are at that server."""
+        place = Path("/run/netns") / self._space(number)
+        with Path("/proc/thread-self/ns/net").open() as home, place.open() as there:
+            _enter(there.fileno())
+            try:
+                yield
+            finally:
+                _enter(home.fileno())
+
     def remove(self) -> None:
         """Remove what was made; the processes inside have ended."""
         for space in self._made:
@@ -87,6 +121,14 @@ class Network:
 
 def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
+
+
+def _enter(space: int) -> None:
+    """Move this thread into a network namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(space, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def leftovers(name: str) -> list[str]:

@@ -7,29 +7,25 @@ itself is not repeated, because others test it.
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from configrepo.layout import files_of
-from configrepo.members import Member, member_file, with_allowed_signers
-from configrepo.model import Files, ServerId
-from configrepo.parser import read
-from configrepo.store import CommitId, RefUpdate
-from configrepo.store import Person as Author
+from configrepo.members import Member
+from configrepo.model import Files
+from configrepo.store import CommitId
 from scheduler.assembly import Assembly
-from scheduler.changes import CLUSTER, line_of, term_ref
+from scheduler.changes import line_of
 from scheduler.settings import load_settings
 from scheduler.views import Overview, Person, Role
+from tests.support.founded_cluster import found_cluster
 from tests.support.small_server import SmallServer, hashed
 
 DEADLINE_S = 60.0
 ADMIN = Person("admin", Role.ADMINISTRATOR, "192.0.2.1", local=True)
 ANNA = Person("anna", Role.ADMINISTRATOR, "192.0.2.1")
-CLUSTER_ID = "c0ffee00" * 4
 SETTINGS = """
 [server]
 state = "{state}"
@@ -87,54 +83,14 @@ class LiveCluster:
     def _found(self, folder: Path, count: int) -> None:
         """Make the servers and the commit that holds them together."""
         servers = [SmallServer(folder, number, None) for number in range(count)]
-        first = servers[0]
-        files: dict[str, str] = {}
-        for seat, server in zip(self.seats, servers, strict=True):
+        records = []
+        for seat in self.seats:
             # sshd makes its host key when it starts first.
             assembly = Assembly(load_settings(seat.settings), hashed, threading.Event())
             assembly.start()
-            record = assembly.membership.own_record()
+            records.append(replace(assembly.membership.own_record(), address="127.0.0.1"))
             assembly.stop()
-            files |= {p: t for p, t in server.files().items() if not p.startswith("common/")}
-            files |= dict([member_file(replace(record, address="127.0.0.1"))])
-        files |= files_of(read(COMMON.encode()).document, "0")
-        parent = first.changes.head()
-        commit = first.store.write_commit(
-            (parent,),
-            with_allowed_signers(first.vault.seal_files(files)),
-            Author("test", "test@bqn.invalid"),
-            "The cluster of a test",
-            {"Server": "0", "Term": "1-0"},
-        )
-        updates = (
-            RefUpdate(term_ref(1, ServerId(0)), None, commit),
-            RefUpdate(CLUSTER, None, commit),
-        )
-        for server in servers[1:]:
-            self._bring_line(server, first)
-        for server in servers:
-            self._bring(first, server, commit)
-            server.store.move(updates, "test")
-            server.store.set_head(CLUSTER)
-            server.state.set_cluster(CLUSTER_ID)
-            server.vault.keep(first.vault.keyring)
-        for server in servers:
-            server.close()
-
-    def _bring_line(self, server: SmallServer, first: SmallServer) -> None:
-        """What the joining leaves behind: the line of each server is at the first one."""
-        line = line_of(server.me)
-        git = ["git", "-C", str(first.store.path), "-c", "protocol.file.allow=always"]
-        subprocess.run([*git, "fetch", "-q", str(server.store.path), line], check=True)
-        first.store.move((RefUpdate(line, None, server.changes.head()),), "test")
-
-    def _bring(self, first: SmallServer, server: SmallServer, commit: CommitId) -> None:
-        if server is first:
-            return
-        first.store.move((RefUpdate("refs/heads/lent", None, commit),), "test")
-        git = ["git", "-C", str(server.store.path), "-c", "protocol.file.allow=always"]
-        subprocess.run([*git, "fetch", "-q", str(first.store.path), "refs/heads/lent"], check=True)
-        first.store.move((RefUpdate("refs/heads/lent", commit, None),), "test")
+        found_cluster(servers, records, COMMON)
 
     def add_hardware(self, folder: Path, number: int) -> int:
         """A new box with that id, in no cluster; returns its seat."""
