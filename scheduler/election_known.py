@@ -259,9 +259,13 @@ def patience_of(peer: Peer, now: float) -> int:
 
 def beat_s(view: View, server: ServerId) -> float:
     """How often the link to a member beats."""
-    members = len(view.peers) + 1
     peer = view.peer(server)
-    if members <= _FULL_MESH or peer is None or peer.fast:
+    return view.timing.hb_s if peer is None else _interval_s(view, peer)
+
+
+def _interval_s(view: View, peer: Peer) -> float:
+    members = len(view.peers) + 1
+    if members <= _FULL_MESH or peer.fast:
         return view.timing.hb_s
     return max(view.timing.hb_s, view.timing.hb_s * members / _FULL_MESH)
 
@@ -271,7 +275,7 @@ def link_times(view: View, peer: Peer) -> tuple[float, float]:
     timing = view.timing
     if peer.fast or len(view.peers) < _FULL_MESH:
         return timing.suspect_s, timing.dead_s
-    interval_s = beat_s(view, peer.id)
+    interval_s = _interval_s(view, peer)
     return max(timing.suspect_s, 3 * interval_s), max(timing.dead_s, 6 * interval_s)
 
 

@@ -8,8 +8,10 @@ Pure.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, Barred, ControlRole
@@ -54,6 +56,7 @@ class PeerState(StrEnum):
 
 _KNOWN = frozenset({PeerState.ALIVE, PeerState.SUSPECT, PeerState.INDIRECT})
 NEVER = float("-inf")
+_ID = attrgetter("id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ Pending = Claiming | Accepting | Asking | CatchingUp | Handing
 class View:
     """All that the election of one server knows.
 
-    `durable` is what is on the disk, `writing` what was told to be written last;
+    `peers` are sorted by id. `durable` is what is on the disk, `writing` what was told to be written last;
     `looked_at` is when all rules were applied last. A primary reaches nobody since
     `alone_at`. `witness` says whether the witness address answers; None if there is none.
     `hub` and `hubs`: see `election_known.hubs`.
@@ -219,7 +222,9 @@ class View:
 
     def peer(self, server: ServerId) -> Peer | None:
         """The other member with that id."""
-        return next((peer for peer in self.peers if peer.id == server), None)
+        at = bisect_left(self.peers, server, key=_ID)
+        found = self.peers[at] if at < len(self.peers) else None
+        return found if found is not None and found.id == server else None
 
     @property
     def known(self) -> tuple[Peer, ...]:
