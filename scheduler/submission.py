@@ -62,8 +62,20 @@ def standing_of(
         return Standing(
             CLUSTER, None, f"No primary can be reached, so nothing can be saved: {control.sentence}"
         )
-    return Standing(
-        CLUSTER, None, f"BQN {control.following} is the primary; changes are made there."
+    cut = _cut_off(control)
+    sentence = f"BQN {control.following} is the primary; changes are made there."
+    return Standing(CLUSTER, None, sentence if cut is None else cut)
+
+
+def _cut_off(control: ControlView) -> str | None:
+    """Why changes do not reach the primary, if only other servers reach it; else None."""
+    primary = None if control.following is None else control.peer(control.following)
+    if primary is None or primary.state != "indirect":
+        return None
+    via = "other servers" if primary.via is None else f"BQN {primary.via}"
+    return (
+        f"BQN {primary.id} is the primary, but this server reaches it only through {via}, so "
+        f"nothing can be saved here. Your input is kept; save at a server that reaches it."
     )
 
 
@@ -138,7 +150,8 @@ class Submission:
         return replace(request, trailers={**self._preset.trailers, **request.trailers})
 
     def _primary(self) -> Member | None:
-        following = self._control().following
+        control = self._control()
+        following = control.following if _cut_off(control) is None else None
         return next((m for m in self._members() if m.id == following), None)
 
     def _forward(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from configrepo.store import Person as Author
 from scheduler.accounts import path_of_user
 from scheduler.apply_turn import Staging
 from scheduler.changes import CLUSTER, Standing
-from scheduler.control_view import ControlView
+from scheduler.control_view import ControlView, PeerView
 from scheduler.errors import RemoteRefused, Unreachable, WrongIdentity
 from scheduler.people import People
 from scheduler.submission import Submission, standing_of
@@ -204,6 +205,16 @@ def test_without_a_primary_the_page_is_read_only_and_says_why(pair: Pair) -> Non
     assert refusal is not None
     assert "No primary" in refusal
     assert pair.submit(OPERATOR, {NTP: None}) == Refused(refusal)
+
+
+def test_a_primary_that_only_others_reach_is_not_tried_and_the_person_is_told(pair: Pair) -> None:
+    cut = PeerView(ZERO, "indirect", "", role="primary", via=ServerId(2))
+    pair.view = replace(following(1, 0, 1), peers=(cut,))
+    pair.error = AssertionError("it was tried")
+    told = pair.submission.refusal()
+    assert told is not None
+    assert "BQN 0 is the primary, but this server reaches it only through BQN 2" in told
+    assert pair.submit(ADMIN, {NTP: "ntp\n server 192.0.2.9\n"}) == Refused(told)
 
 
 def test_what_a_server_may_write_follows_from_its_role() -> None:
