@@ -185,9 +185,9 @@ Pending = Claiming | Accepting | Asking | CatchingUp | Handing
 class View:
     """All that the election of one server knows.
 
-    `peers` are sorted by id. `durable` is what is on the disk, `writing` what was told to be written last;
-    `looked_at` is when all rules were applied last. A primary reaches nobody since
-    `alone_at`. `witness` says whether the witness address answers; None if there is none.
+    `peers` are sorted by id. `durable` is what is on the disk, `writing` what was told to be
+    written last; `looked_at` is when all rules were applied last. A primary reaches nobody
+    since `alone_at`. `witness` says whether the witness address answers; None if there is none.
     `hub` and `hubs`: see `election_known.hubs`.
     """
 
