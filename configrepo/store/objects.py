@@ -40,6 +40,9 @@ _CACHED_FILES = 80_000
 
 _CACHED_CHARACTERS = 64 * 1024 * 1024
 _CACHED_COMMITS = 4_096
+_CACHED_BYTES = 4 * 1024 * 1024
+"""Trees and commits that were parsed lately, as they are stored; parsed they are larger."""
+
 _REMEMBERED = 50_000
 _PACK_ABOVE = 200
 """More new objects than this are written as one pack instead of one file each."""
@@ -86,20 +89,30 @@ class _Composed:
 class Objects:
     """The objects and refs of one bare repository; one instance serves all threads."""
 
-    def __init__(self, path: Path, quarantine: Path | None = None) -> None:
-        """Open the repository; `quarantine` is an object directory to look into first."""
+    def __init__(
+        self, path: Path, quarantine: Path | None = None, base: Objects | None = None
+    ) -> None:
+        """Open the repository.
+
+        Args:
+            path: the bare repository.
+            quarantine: an object directory to look into first.
+            base: the objects of the same repository without the quarantine; what is not in
+                the quarantine is asked there, where it is mostly known already.
+        """
         self._path = path
-        self._lock = threading.RLock()
-        try:
-            self._repo = Repo(str(path))
-        except NotGitRepository as error:
-            raise StoreError(f"{path} is not a repository of this program") from error
+        self._base = base
+        self._lock: threading.RLock = threading.RLock() if base is None else base._lock
+        self._repo: Repo = _opened(path) if base is None else base._repo
         self._store: BaseObjectStore = self._repo.object_store
         self._incoming: DiskObjectStore | None = None
+        self._came: frozenset[str] | None = None
         if quarantine is not None:
             self._incoming = DiskObjectStore(str(quarantine))
             self._store = OverlayObjectStore([self._incoming, self._repo.object_store])
+            self._came = _loose_in(quarantine)
         self._present: set[str] = set()
+        self._parsed: Remembered[bytes, ShaFile] = Remembered(_CACHED_BYTES)
         self._listings: Remembered[bytes, _Listing] = Remembered(_CACHED_FILES)
         self._texts: Remembered[str, str] = Remembered(_CACHED_CHARACTERS)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
@@ -109,7 +122,14 @@ class Objects:
         with self._lock:
             if self._incoming is not None:
                 self._incoming.close()
-            self._repo.close()
+            if self._base is None:
+                self._repo.close()
+
+    def _elsewhere(self, name: str) -> Objects | None:
+        """Where an object must be that is not in the quarantine; None if it may be here."""
+        if self._came is None or name in self._came:
+            return None
+        return self._base
 
     # --- Refs ------------------------------------------------------------------------
 
@@ -141,6 +161,8 @@ class Objects:
             return True
         if not is_commit_id(name):
             return False
+        if (elsewhere := self._elsewhere(name)) is not None:
+            return elsewhere.has(name)
         with self._lock:
             found = ObjectID(name.encode("ascii")) in self._store
         if found:
@@ -204,6 +226,8 @@ class Objects:
         known = self._texts.get(blob)
         if known is not None:
             return known
+        if (elsewhere := self._elsewhere(blob)) is not None:
+            return elsewhere.text(blob)
         with self._lock:
             found = self._object(blob.encode("ascii"))
         try:
@@ -213,6 +237,8 @@ class Objects:
         return self._texts.keep(blob, text, len(text) + len(blob))
 
     def _revision(self, commit: CommitId) -> Revision:
+        if (elsewhere := self._elsewhere(commit)) is not None:
+            return elsewhere.revision(commit)
         with self._lock:
             found = self._commit(commit)
         name, email = _split_ident(found.author)
@@ -230,10 +256,18 @@ class Objects:
         )
 
     def _object(self, name: bytes) -> ShaFile:
+        known = self._parsed.get(name)
+        if known is not None:
+            return known
+        if (elsewhere := self._elsewhere(name.decode("ascii"))) is not None:
+            return elsewhere._object(name)
         try:
-            return self._store[ObjectID(name)]
+            found = self._store[ObjectID(name)]
         except (KeyError, AssertionError, ValueError) as error:
             raise NotFound(f"there is no object {ascii(name[:60])[2:-1]}") from error
+        if isinstance(found, Blob):
+            return found
+        return self._parsed.keep(name, found, found.raw_length())
 
     def _commit(self, commit: CommitId) -> Commit:
         found = self._object(commit.encode("ascii", "replace"))
@@ -245,6 +279,8 @@ class Objects:
         known = self._listings.get(tree)
         if known is not None:
             return known
+        if (elsewhere := self._elsewhere(tree.decode("ascii"))) is not None:
+            return elsewhere._listing(tree)
         return self._keep(tree, _Listing({entry.path: entry for entry in self._walk(tree, "")}))
 
     def _keep(self, tree: bytes, listing: _Listing) -> _Listing:
@@ -370,6 +406,24 @@ class Objects:
             yield
         except OSError as error:
             raise durable.translated(error, self._path) from error
+
+
+def _loose_in(quarantine: Path) -> frozenset[str] | None:
+    """The names of the objects in a quarantine; None if some are in packs."""
+    found: list[str] = []
+    for folder in quarantine.iterdir():
+        if folder.name == "pack" and any(folder.iterdir()):
+            return None
+        if len(folder.name) == 2:
+            found += [folder.name + file.name for file in folder.iterdir()]
+    return frozenset(found)
+
+
+def _opened(path: Path) -> Repo:
+    try:
+        return Repo(str(path))
+    except NotGitRepository as error:
+        raise StoreError(f"{path} is not a repository of this program") from error
 
 
 def _split_ident(ident: bytes) -> tuple[str, str]:

@@ -43,6 +43,7 @@ from configrepo.revision import (
 )
 from configrepo.sshsig import Signer
 from configrepo.store.intake import brought_by
+from configrepo.store.lineage import Lineage
 from configrepo.store.notes import note_in, with_note
 from configrepo.store.objects import Draft, Entry, Objects
 from configrepo.store.packing import Packing, counts_for
@@ -51,6 +52,7 @@ from configrepo.store.transfer import Pushed, Stream, fetch, push
 _CACHED_ANSWERS = 4_096
 _MOST_HAVES = 256
 _NEAREST = 32
+_NEWEST = 1_000
 
 
 Judge = Callable[["Store", Mapping[str, CommitId]], str | None]
@@ -74,16 +76,18 @@ class Store:
         *,
         now: Callable[[], float] = time.time,
         quarantine: Path | None = None,
+        base: Objects | None = None,
     ) -> None:
         """Use `create`, `open` or `in_quarantine`."""
         self.path = path
         self.signer = signer
         self.quarantine = quarantine
-        self.objects = Objects(path, quarantine)
+        self.objects = Objects(path, quarantine, base)
         self._packing = Packing(path, self.objects)
+        self._lineage = Lineage(path, self.revision, quarantine)
         self._now = now
         self._ancestor = lru_cache(_CACHED_ANSWERS)(self._ask_ancestor)
-        self._ahead = lru_cache(_CACHED_ANSWERS)(self._ask_ahead)
+        self._ahead = lru_cache(_CACHED_ANSWERS)(self._lineage.ahead)
 
     # --- Life ------------------------------------------------------------------------
 
@@ -146,7 +150,7 @@ class Store:
 
     def in_quarantine(self, objects: Path) -> Store:
         """A view for reading that also sees the objects git received but did not accept yet."""
-        return Store(self.path, None, now=self._now, quarantine=objects)
+        return Store(self.path, None, now=self._now, quarantine=objects, base=self.objects)
 
     # --- Refs ------------------------------------------------------------------------
 
@@ -237,14 +241,17 @@ class Store:
         self, start: CommitId, limit: int = 100, skip: int = 0, path: str | None = None
     ) -> list[Revision]:
         """The history from `start`, newest first; with `path` the commits that changed it."""
-        ids = git.rev_list(self.path, [start], limit=limit, skip=skip, only_path=path)
+        if path is None and skip + limit <= _NEWEST:
+            ids: Sequence[CommitId] = self._lineage.newest(start, _NEWEST)[skip : skip + limit]
+        else:
+            ids = git.rev_list(self.path, [start], limit=limit, skip=skip, only_path=path)
         return [self.revision(one) for one in ids]
 
     def find_trailer(
-        self, name: str, value: str, start: CommitId, limit: int = 1000
+        self, name: str, value: str, start: CommitId, limit: int = _NEWEST
     ) -> Revision | None:
         """The newest of the last `limit` commits with this trailer."""
-        for commit in git.rev_list(self.path, [start], limit=limit):
+        for commit in self._lineage.newest(start, limit):
             revision = self.revision(commit)
             if revision.trailers.get(name) == value:
                 return revision
@@ -286,9 +293,6 @@ class Store:
                 seen.add(one)
                 todo.extend(self.revision(one).parents)
                 yield one
-
-    def _ask_ahead(self, commit: CommitId, of: CommitId) -> int:
-        return len(git.rev_list(self.path, [commit], not_from=[of], quarantine=self.quarantine))
 
     # --- Writing ---------------------------------------------------------------------
 
