@@ -84,15 +84,16 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
         idle_s=settings.session_idle_s,
         longest_s=settings.session_longest_s,
     )
-    shell = Shell(
-        desk=desk,
-        settings=settings,
-        sessions=sessions,
-        attempts=Attempts(time.monotonic),
-        local_admin=LocalAdmin(settings.state_dir),
-        passwords=Passwords(),
-    )
-    install(app.extensions, shell)
+    _configure(app, settings, sessions)
+    _open_the_shell(app, desk, settings, sessions)
+    _bring_pages(app, settings, form_tokens=_guard(app))
+    authorization.verify_every_view_is_marked(app)
+    _frame_answers(app, desk, settings)
+    return app
+
+
+def _configure(app: Flask, settings: GuiSettings, sessions: SessionTable) -> None:
+    """Limits, sessions, and how templates are read."""
     app.config.update(
         # A configuration may have 16 MiB; a form that carries it as text is a little larger.
         MAX_CONTENT_LENGTH=20 * MEBIBYTE,
@@ -108,11 +109,30 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     app.jinja_env.lstrip_blocks = True
     app.session_interface = TableSessions(sessions, settings.cookie_name)
 
+
+def _open_the_shell(app: Flask, desk: Desk, settings: GuiSettings, sessions: SessionTable) -> None:
+    """What every request can reach."""
+    shell = Shell(
+        desk=desk,
+        settings=settings,
+        sessions=sessions,
+        attempts=Attempts(time.monotonic),
+        local_admin=LocalAdmin(settings.state_dir),
+        passwords=Passwords(),
+    )
+    install(app.extensions, shell)
+
+
+def _guard(app: Flask) -> CSRFProtect:
+    """What is looked at before a view is called, in this order."""
     app.before_request(_refuse_other_sites)
     app.before_request(login.identify)
     form_tokens = CSRFProtect(app)
     app.before_request(authorization.check)
+    return form_tokens
 
+
+def _bring_pages(app: Flask, settings: GuiSettings, form_tokens: CSRFProtect) -> None:
     assets.register(app)
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
@@ -120,8 +140,10 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     form_tokens.exempt(repository)  # git sends a token of its own kind: a password, no cookie
     app.register_blueprint(repository)
     errors.register(app)
-    authorization.verify_every_view_is_marked(app)
 
+
+def _frame_answers(app: Flask, desk: Desk, settings: GuiSettings) -> None:
+    """The headers of every answer, and what the layout around every page shows."""
     pages = authorization.roles(app)
     own_certificate = settings.certificate is not None
 
@@ -132,19 +154,15 @@ def create_app(desk: Desk, settings: GuiSettings) -> Flask:
     @app.context_processor
     def layout() -> dict[str, object]:
         person = g.get("person")
-        overview = desk.overview() if person is not None else None
         inside = person is not None and not g.must_set_password
-        menu = menu_for(person.role, pages) if inside else ()
         return {
             "person": person,
-            "overview": overview,
-            "menu": menu,
+            "overview": desk.overview() if person is not None else None,
+            "menu": menu_for(person.role, pages) if inside else (),
             "may": authorization.may,
             "section": (request.endpoint or "").split(".", 1)[0],
             "server_id": settings.server_id,
         }
-
-    return app
 
 
 def _refuse_other_sites() -> None:

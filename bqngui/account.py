@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 
 from bqngui.accounts import Login, find
 from bqngui.authorization import needs
+from bqngui.candidate import tell_committed
 from bqngui.local_admin import LocalAccount
 from bqngui.login import begin_session, current_person
 from bqngui.passwords import SHORTEST, Busy, objection
@@ -87,9 +88,10 @@ def _store(account: Login, password_hash: str, request_id: str) -> str | None:
         shell.local_admin.store(LocalAccount(password_hash, one_time=False))
         return None
     match shell.desk.change_own_password(current_person(), password_hash, request_id):
-        case Committed(repeated=repeated):
-            if not repeated:
+        case Committed() as committed:
+            if not committed.repeated:
                 _wait_for_arrival(account, password_hash)
+            tell_committed(committed)
             return None
         case Refused(sentence):
             return sentence

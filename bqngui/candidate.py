@@ -146,6 +146,7 @@ def tell_committed(committed: Committed) -> None:
         flash(committed.sentence, "success")
     if committed.warning:
         flash(committed.warning, "warning")
+    flash(committed.revision, "commit")  # base.html shows who has it, and who runs it
 
 
 @blueprint.get("/compare")

@@ -16,6 +16,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
+from bqngui.candidate import tell_committed
 from bqngui.login import current_person
 from bqngui.review import FileDiff, file_diffs
 from bqngui.shell import desk
@@ -184,8 +185,8 @@ def settle() -> ResponseReturnValue:
     request_id = form.get("request_id", "")[:MOST_REQUEST_ID]
     outcome = desk().disagreements.settle(current_person(), entry, choice, request_id)
     match outcome:
-        case Committed(sentence=sentence):
-            flash(sentence, "success")
+        case Committed() as committed:
+            tell_committed(committed)
             return redirect(url_for(".show"), 303)
         case Refused(sentence=sentence, problems=problems):
             return _page(Failed(entry, sentence, side, text, problems)), 422
@@ -224,8 +225,8 @@ def keep() -> ResponseReturnValue:
 
 def _decided(outcome: CommitOutcome) -> ResponseReturnValue:
     match outcome:
-        case Committed(sentence=sentence):
-            flash(sentence, "success")
+        case Committed() as committed:
+            tell_committed(committed)
             return redirect(url_for(".show"), 303)
         case Refused(sentence=sentence):
             return _page(refused=sentence), 409

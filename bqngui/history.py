@@ -27,10 +27,11 @@ from bqngui.candidate import (
 )
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
-from bqngui.replica_groups import ranges, saved_words
+from bqngui.replica_groups import ranges, running_words, saved_words
 from bqngui.review import file_diffs
 from bqngui.server_choice import is_revision
 from bqngui.shell import desk
+from configrepo.errors import NotFound
 from configrepo.model import ServerId
 from scheduler.views import Committed, Overview, RevisionDetail, RevisionView, Role
 
@@ -46,7 +47,17 @@ def utc_words(time: datetime, form: str) -> str:
     return time.astimezone(UTC).strftime(form)
 
 
+@blueprint.app_template_filter("commit_view")
+def commit_view(revision: str) -> RevisionView | None:
+    """A commit as it stands now; None where this server does not have it (any more)."""
+    try:
+        return desk().revision(revision).revision
+    except NotFound:
+        return None
+
+
 blueprint.add_app_template_filter(saved_words, "saved_words")
+blueprint.add_app_template_filter(running_words, "running_words")
 blueprint.add_app_template_filter(ranges, "id_ranges")
 
 
@@ -87,6 +98,13 @@ def revision(revision: str) -> ResponseReturnValue:
         names=_names(overview),
         servers=overview.servers,
     )
+
+
+@blueprint.get("/<revision>/mark")
+@needs(Role.VIEWER, background=True)
+def mark(revision: str) -> ResponseReturnValue:
+    """Who has a commit and who runs it: the part of a page that changes by itself."""
+    return render_template("history/_mark.html", revision=_detail(revision).revision)
 
 
 @blueprint.get("/<revision>/rollback")

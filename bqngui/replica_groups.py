@@ -93,6 +93,14 @@ def saved_words(revision: RevisionView) -> str:
     return f"on {have} servers" if have > 1 else "saved here"
 
 
+def running_words(revision: RevisionView) -> str:
+    """On how many servers a commit runs: *running on n*, or *running on all*."""
+    run, of = len(revision.running_on), revision.saved.members
+    if run == 0:
+        return "running on no server"
+    return "running on all" if 1 < of <= run else f"running on {run}" if of > 1 else "running here"
+
+
 def _key(server: ReplicaView) -> tuple[object, ...]:
     return (server.state, server.sentence, server.error, server.behind or 0, server.saved)
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
+from bqngui.candidate import tell_committed
 from bqngui.login import current_person
 from bqngui.problem_list import ShownProblem, has_error, shown_problems
 from bqngui.review import FileDiff, file_diffs
@@ -184,8 +185,8 @@ def commit() -> ResponseReturnValue:
     refused = _unusable(message, request_id)
     if not refused:
         match desk().commit_unification(current_person(), message, request_id):
-            case Committed(sentence=sentence):
-                flash(sentence, "success")
+            case Committed() as committed:
+                tell_committed(committed)
                 return redirect(url_for("cluster.show"), 303)
             case Refused(sentence=sentence):
                 refused = sentence
