@@ -36,11 +36,16 @@ _STATES: dict[str, tuple[str, Tone]] = {
     "alone": ("check-circle-fill", "good"),
     "complete": ("check-circle-fill", "good"),
     "suspect": ("question-circle-fill", "warn"),
+    "alone since": ("exclamation-triangle-fill", "warn"),
+    "indirect": ("signpost-split-fill", "warn"),
+    "paused": ("pause-circle-fill", "warn"),
     "degraded": ("exclamation-triangle-fill", "warn"),
     "joining": ("hourglass-split", "info"),
     "starting": ("hourglass-split", "info"),
     "unreachable": ("x-octagon-fill", "bad"),
     "conflict": ("x-octagon-fill", "bad"),
+    "clone": ("x-octagon-fill", "bad"),
+    "incompatible": ("x-octagon-fill", "bad"),
     "split": ("x-octagon-fill", "bad"),
 }
 _SYNCS: dict[str, tuple[str, Tone]] = {
@@ -58,10 +63,11 @@ _UNKNOWN: tuple[str, Tone] = ("question-circle", "quiet")
 MEANINGS = {
     "alone": "This server is not in a cluster; it runs its own configuration.",
     "ready": "Every server answers, and all of them follow the same primary.",
-    "degraded": "At least one server does not answer or does not run the newest commit.",
-    "joining": "A server is being added; nothing changes on the others until it is committed.",
-    "split": "The servers do not see each other and more than one leads. "
+    "degraded": "Nobody leads, or at least one server is not ready: its row says why.",
+    "split": "More than one server leads, after a cut of the network. "
     "Both histories are kept and will be merged.",
+    "paused": "All is well, but no server takes the lead back by itself and no rollout goes on, "
+    "until somebody resumes.",
 }
 
 
@@ -71,10 +77,10 @@ def role_badge(role: str) -> Badge:
     return Badge(icon, "role unknown" if role == "unknown" else role, tone)
 
 
-def state_badge(state: str) -> Badge:
-    """The mark of the state of a server or of the cluster."""
+def state_badge(state: str, detail: str = "") -> Badge:
+    """The mark of the state of a server or of the cluster; a detail completes the word."""
     icon, tone = _STATES.get(state, _UNKNOWN)
-    return Badge(icon, state, tone)
+    return Badge(icon, f"{state} {detail}".rstrip(), tone)
 
 
 def status_badge(status: str) -> Badge:

@@ -25,6 +25,7 @@ from bqngui.badges import MEANINGS
 from bqngui.dashboard import DashboardPage, dashboard_page
 from bqngui.login import current_person
 from bqngui.shell import desk
+from scheduler import server_states
 from scheduler.views import Invitation, JoinProgress, Refused, Role, Unification
 
 blueprint = Blueprint("cluster", __name__, url_prefix="/cluster")
@@ -95,7 +96,8 @@ def _step_now(invitation: Invitation | None, progress: JoinProgress, unifying: b
     if unifying:
         return 3
     if invitation is not None:
-        return {"waiting": 1, "knocking": 2, "accepted": 3, "expired": 0}[invitation.stage]
+        started = {"waiting": 1, "knocking": 2, "accepted": 3}
+        return started.get(invitation.stage, 0)
     stages = {"none": 0, "checking": 1, "waiting": 2, "accepted": 3, "joined": 5, "failed": 1}
     return stages[progress.stage]
 
@@ -104,7 +106,12 @@ def _step_now(invitation: Invitation | None, progress: JoinProgress, unifying: b
 @needs(Role.VIEWER)
 def show() -> ResponseReturnValue:
     """The cluster and its servers."""
-    return render_template("cluster/index.html", page=_add_page(), meanings=MEANINGS)
+    return render_template(
+        "cluster/index.html",
+        page=_add_page(),
+        meanings=MEANINGS,
+        server_meanings=server_states.MEANINGS,
+    )
 
 
 @blueprint.get("/live")

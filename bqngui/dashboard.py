@@ -82,7 +82,7 @@ def dashboard_page(overview: Overview, now: datetime) -> DashboardPage:
 def server_box(server: ServerView, me: ServerId, now: datetime) -> Box:
     """Lay out one server; `me` is the server that the person is logged in at."""
     newest, graph = server.newest, sparkline(server.samples)
-    state, sync = state_badge(server.state), sync_badge(server)
+    state, sync = state_badge(server.state, server.state_detail), sync_badge(server)
     return Box(
         server=server,
         here=server.id == me,

@@ -397,10 +397,10 @@ class Assembly:
                 **self.members.join_routes,
                 **self.watching.join_routes,
                 "/probe": self.reporting.probe,
-                "/join/knock": lambda _address, body: self.inviting.knock(
-                    self.membership.own_record(), body
+                "/join/knock": lambda address, body: self.inviting.knock(
+                    self.membership.own_record(), body, address
                 ),
-                "/join/enter": lambda _address, body: self.inviting.enter(body),
+                "/join/enter": lambda address, body: self.inviting.enter(body, address),
             },
         )
         self.stack.callback(rpc.stop)

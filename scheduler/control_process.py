@@ -187,7 +187,8 @@ class Node:
             self._cluster, self._hello = hello.cluster, hello
         self._pins = {m.id: public_key(m.certificate) for m in members if not m.removed}
         self._port.set_members(hello, members)
-        self.feed(Members(others if hello is not None else (), value["founding"]))
+        others = others if hello is not None else ()
+        self.feed(Members(others, value["founding"], value["successor"]))
 
     # --- what the port says (its `Audience`) ---------------------------------------------
 
@@ -412,6 +413,7 @@ class Node:
             head=peer.head,
             version=contact.version,
             schema=contact.schema,
+            via=peer.via if peer.state is PeerState.INDIRECT else None,
             rtt_ms=contact.rtt_ms if peer.known else None,
             last_contact=self._contacts.get(peer.id),
             barred=peer.beacon.barred if peer.beacon is not None else None,

@@ -49,6 +49,7 @@ class PeerView:
     `state` is one of unknown, alive, suspect, indirect, dead, left, conflict, clone,
     incompatible; `sentence` says it in words with the cause. `role`, `epoch`, `head` and
     `barred` are what it said last. `schema` is the newest that it reads; 0: not known yet.
+    `via` is the server that passes on what an indirect one says.
     """
 
     id: ServerId
@@ -62,6 +63,7 @@ class PeerView:
     last_contact: datetime | None = None
     barred: Barred | None = None
     schema: int = 0
+    via: ServerId | None = None
 
     @property
     def eligible(self) -> bool:
@@ -145,6 +147,7 @@ def _peer_to_json(peer: PeerView) -> dict[str, Any]:
         "last_contact": contact.timestamp() if contact else None,
         "barred": barred_to_json(peer.barred),
         "schema": peer.schema,
+        "via": peer.via,
     }
 
 
@@ -179,4 +182,5 @@ def _peer_from_json(value: Mapping[str, Any]) -> PeerView:
         last_contact=None if contact is None else datetime.fromtimestamp(contact, UTC),
         barred=barred_from_json(value["barred"]),
         schema=value["schema"],
+        via=value["via"],
     )

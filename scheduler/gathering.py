@@ -79,6 +79,9 @@ class Gathering:
             pushes=self._push_errors(),
             alarms=self._alarms(),
             refusal=self._submission.refusal(),
+            schema=self._roster.schema,
+            too_new=self._roster.too_new(),
+            pause=self._roster.settings.pause,
             newer=self._newer(control, head),
         )
 

@@ -6,9 +6,12 @@ person here compares the fingerprint and accepts; the other server enters: it ha
 keyring over and receives the cluster's. Both answers carry proofs, so a man in the
 middle can neither read nor replace anything.
 
-An invitation is valid 15 minutes, for one server, and closes after five wrong proofs.
-It lives in memory: a restart closes it, and a new one is a click. What was accepted is
-on disk, because the unification that follows may take an evening.
+An invitation is valid 15 minutes and once: the first server that knocks is the only one,
+and only the certificate that was compared and accepted enters, within a minute of being
+accepted; that one may enter again until then, because an answer can get lost. Wrong proofs
+are counted (`scheduler.join_tries`). It lives in memory: a restart closes it, and a new one
+is a click. What was accepted is on disk, because the unification that follows may take an
+evening.
 
 Core: no sockets; the routes are called by the RPC server.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,11 +30,14 @@ from configrepo.members import Member, fingerprint, member_file
 from configrepo.model import ServerId
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused
-from scheduler.joincode import TRIES, VALID_S, JoinCode, prove, proven, write_code
+from scheduler.join_tries import Tries
+from scheduler.joincode import VALID_S, JoinCode, prove, proven, vouched, write_code
 from scheduler.state_dir import read_json, write_json
 from scheduler.views import AddForm, Invitation, Knock, Reach
 
-Stage = Literal["waiting", "knocking", "accepted"]
+Stage = Literal["waiting", "knocking", "accepted", "closed"]
+ENTERS_S = 60.0
+MOST_KEYS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,8 @@ class _Open:
     form: AddForm
     code: JoinCode
     until: float
-    tries: int
     reaches: tuple[Reach, ...]
+    tries: Tries = field(default_factory=Tries)
     stage: Stage = "waiting"
     record: Member | None = None
     knock_reaches: tuple[Reach, ...] = ()
@@ -123,8 +129,10 @@ class Inviting:
         in_background: Callable[[Callable[[], None]], None] = _in_a_thread,
         former: Callable[[ServerId], Former | None] = lambda _: None,
         on_admitted: Callable[[], None] = lambda: None,
+        schema: Callable[[], int] = lambda: 1,
     ) -> None:
         self._former = former
+        self._schema = schema
         self._on_admitted = on_admitted
         self._path = path
         self._keyring = keyring
@@ -144,7 +152,7 @@ class Inviting:
     def open(self, form: AddForm, code: JoinCode, reaches: tuple[Reach, ...]) -> Invitation:
         """Open an invitation; an older one is closed."""
         with self._guard:
-            self._open = _Open(form, code, self._clock() + VALID_S, TRIES, reaches)
+            self._open = _Open(form, code, self._clock() + VALID_S, reaches)
         return self._view(self._open)
 
     def view(self) -> Invitation | None:
@@ -166,7 +174,7 @@ class Inviting:
                 fingerprint=fingerprint(record.certificate),
                 reaches=invitation.knock_reaches,
             )
-        expired = left == 0 and invitation.stage != "accepted"
+        expired = left == 0 and invitation.stage in ("waiting", "knocking")
         return Invitation(
             form=invitation.form,
             code=write_code(invitation.code),
@@ -174,6 +182,7 @@ class Inviting:
             stage="expired" if expired else invitation.stage,
             reaches=invitation.reaches,
             knock=knock,
+            wrong=tuple(sorted(invitation.tries.wrong.items())),
         )
 
     def withdraw(self) -> None:
@@ -189,13 +198,17 @@ class Inviting:
         """Let the knocking server in.
 
         Raises:
-            JoinRefused: nobody knocks.
+            JoinRefused: nobody knocks, or the time of the code is over.
         """
         with self._guard:
             if self._open is None or self._open.record is None:
                 raise JoinRefused("no server is waiting to be accepted")
             knocking = self._open.record
-            self._open = replace(self._open, stage="accepted")
+            if self._open.stage == "knocking":
+                if self._clock() >= self._open.until:
+                    raise JoinRefused("the join code has expired")
+                until = self._clock() + ENTERS_S
+                self._open = replace(self._open, stage="accepted", until=until)
             return knocking
 
     def wait_until_entered(self, timeout_s: float) -> Member | None:
@@ -221,15 +234,17 @@ class Inviting:
 
     # --- what the joining server does -------------------------------------------------
 
-    def knock(self, own: Member, body: Mapping[str, Any]) -> dict[str, Any]:
-        """A server presents its record. Route `/join/knock`.
+    def knock(self, own: Member, body: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """A server presents its record, from the address `source`. Route `/join/knock`.
 
         Raises:
             RemoteRefused: no invitation, wrong proof, wrong server; with what to do.
         """
-        content = {"record": body.get("record"), "reaches": body.get("reaches")}
+        keys = ("record", "reaches", "schema")
+        content = {key: body.get(key) for key in keys}
         with self._guard:
-            invitation = self._checked("knock", content, body.get("proof"))
+            invitation = self._checked("knock", content, body.get("proof"), source)
+            self._refuse_old_release(content["schema"])
             record = record_from_json(content["record"])
             self._refuse_wrong_server(invitation, own, record)
             first = invitation.stage == "waiting"
@@ -249,23 +264,30 @@ class Inviting:
             answer["record"] = asdict(own)
         return {**answer, "proof": prove(invitation.code.secret, "knock-answer", answer)}
 
-    def enter(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def enter(self, body: Mapping[str, Any], source: str) -> dict[str, Any]:
         """The accepted server hands its keyring over and gets the cluster's. Route `/join/enter`.
 
         Raises:
-            RemoteRefused: it was not accepted, or the proof is wrong.
+            RemoteRefused: it was not accepted, or comes too late, or the proof is wrong.
         """
         content = {"keyring": body.get("keyring"), "line": body.get("line")}
         with self._guard:
             if self._open is None or self._open.stage != "accepted":
                 raise RemoteRefused("this server has not accepted you yet")
-            invitation = self._checked("enter", content, body.get("proof"))
+            invitation = self._checked("enter", content, body.get("proof"), source)
+            assert invitation.record is not None
+            certificate = invitation.record.certificate
+            if not vouched(certificate, body.get("proof"), body.get("signature")):
+                raise RemoteRefused(
+                    "the code is for the server that was accepted, and for no other"
+                )
             try:
                 joiners = Keyring.from_json(str(content["keyring"]))
             except (KeyError, TypeError, ValueError) as error:
                 raise RemoteRefused("the keyring cannot be read") from error
+            if len({*joiners.keys, *self._keyring().keys}) > MOST_KEYS:
+                raise RemoteRefused(f"a keyring has at most {MOST_KEYS} keys")
             self._keep_keyring(self._keyring().merged_with(joiners))
-            assert invitation.record is not None
             self._let_in(invitation.record, str(content["line"]), invitation.form.replaces)
         self._on_admitted()
         answer: dict[str, Any] = {"keyring": self._keyring().to_json()}
@@ -288,24 +310,43 @@ class Inviting:
                 reaches = (*self._open.knock_reaches, *found)
                 self._open = replace(self._open, knock_reaches=reaches)
 
-    def _checked(self, purpose: str, content: Mapping[str, Any], proof: object) -> _Open:
+    def _checked(
+        self, purpose: str, content: Mapping[str, Any], proof: object, source: str
+    ) -> _Open:
         invitation = self._open
         if invitation is None:
             raise RemoteRefused(
                 "no invitation is open at this server: open one there with "
                 "'Add BQN to a cluster…' and use its new code"
             )
-        if invitation.stage != "accepted" and self._clock() >= invitation.until:
-            raise RemoteRefused("the join code has expired (15 minutes): make a new one")
+        if invitation.stage == "closed" or not invitation.tries.left(source):
+            raise RemoteRefused("the join code was tried too often: make a new one")
         if not proven(invitation.code.secret, purpose, content, proof):
-            left = invitation.tries - 1
-            self._open = replace(invitation, tries=left) if left > 0 else None
-            raise RemoteRefused(
-                f"the join code is wrong; {left} tries left"
-                if left > 0
-                else "the join code was tried too often and is closed: make a new one"
-            )
+            raise RemoteRefused(self._counted(invitation, source))
+        if self._clock() >= invitation.until:
+            raise RemoteRefused("the join code has expired (15 minutes): make a new one")
         return invitation
+
+    def _counted(self, invitation: _Open, source: str) -> str:
+        """Count a wrong proof, and say what that means."""
+        tries = invitation.tries.after(source)
+        # Who was accepted is not thrown out by others.
+        closes = tries.too_many and invitation.stage != "accepted"
+        self._open = replace(
+            invitation, tries=tries, stage="closed" if closes else invitation.stage
+        )
+        left = 0 if closes else tries.left(source)
+        if left:
+            return f"the join code is wrong; {left} tries left"
+        return "the join code was tried too often: make a new one"
+
+    def _refuse_old_release(self, reads: object) -> None:
+        schema = self._schema()
+        if not isinstance(reads, int) or reads < schema:
+            raise RemoteRefused(
+                f"the cluster uses schema {schema} of the configuration, and this release does "
+                f"not read it: update the server that joins first"
+            )
 
     def _refuse_wrong_server(self, invitation: _Open, own: Member, record: Member) -> None:
         expected = invitation.form.other_id

@@ -25,12 +25,16 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from configrepo.model import ServerId
+from scheduler.beacon_signing import public_key
 from scheduler.errors import JoinRefused
 
 VERSION = 1
 VALID_S = 900
-TRIES = 5
+_VOUCHED = b"bqn-join-enter-v1\0"
 _FIXED = struct.Struct(">B16sBHH32s32s16sB")
 
 
@@ -123,3 +127,22 @@ def proven(secret: bytes, purpose: str, content: Mapping[str, object], proof: ob
     """Whether `proof` is what `prove` gives; compared in constant time."""
     expected = prove(secret, purpose, content).encode()
     return isinstance(proof, str) and hmac.compare_digest(expected, proof.encode())
+
+
+def vouch(key: Ed25519PrivateKey, proof: str) -> str:
+    """The signature, by the key of the control port, of the server that proves something."""
+    return base64.b64encode(key.sign(_VOUCHED + proof.encode())).decode("ascii")
+
+
+def vouched(certificate: str, proof: object, signature: object) -> bool:
+    """Whether the server with this certificate (base64 DER) has signed that proof."""
+    if not isinstance(proof, str) or not isinstance(signature, str):
+        return False
+    try:
+        key = public_key(certificate)
+        if key is None:
+            return False
+        key.verify(base64.b64decode(signature, validate=True), _VOUCHED + proof.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True

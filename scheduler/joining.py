@@ -16,11 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from configrepo.members import Member, fingerprint
+from configrepo.model import SCHEMA
 from configrepo.sealing import Keyring
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
 from scheduler.inviting import Former, record_from_json
-from scheduler.joincode import JoinCode, host_key_digest, prove, proven, read_code
+from scheduler.joincode import JoinCode, host_key_digest, prove, proven, read_code, vouch
 from scheduler.state_dir import read_json, write_json
 from scheduler.views import JoinProgress, Reach
 
@@ -60,8 +63,11 @@ class Joining:
         keep_keyring: Callable[[Keyring], None],
         on_agreed: Callable[[Agreed | None], None],
         pause: Callable[[float], bool],
+        key: Callable[[], Ed25519PrivateKey],
         own_line: Callable[[], str] = lambda: "",
     ) -> None:
+        """Wire it; `key` is the one of the own certificate, with which this server enters."""
+        self._key = key
         self._own_line = own_line
         self._path = path
         self._call = call
@@ -152,7 +158,8 @@ class Joining:
     def _knock_until_accepted(
         self, attempt: int, code: JoinCode, own: Member, reaches: tuple[Reach, ...]
     ) -> Member | None:
-        content = {"record": asdict(own), "reaches": [asdict(reach) for reach in reaches]}
+        found = [asdict(reach) for reach in reaches]
+        content = {"record": asdict(own), "reaches": found, "schema": SCHEMA}
         body = {**content, "proof": prove(code.secret, "knock", content)}
         while self._is_current(attempt):
             answer = self._answer(code, "/join/knock", body, "knock-answer")
@@ -178,7 +185,8 @@ class Joining:
         if not self._agree(attempt, agreed):
             return
         content = {"keyring": self._keyring().to_json(), "line": self._own_line()}
-        body = {**content, "proof": prove(code.secret, "enter", content)}
+        proof = prove(code.secret, "enter", content)
+        body = {**content, "proof": proof, "signature": vouch(self._key(), proof)}
         answer = self._answer(code, "/join/enter", body, "enter-answer")
         cluster = Keyring.from_json(answer["keyring"])
         self._keep_keyring(cluster.merged_with(self._keyring()))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import Store
+from scheduler.beacon_signing import private_key
 from scheduler.changes import Changes, line_of
 from scheduler.connectivity import Expected, check_both
 from scheduler.control_room import ControlRoom
@@ -77,6 +78,7 @@ class JoiningParts:
             clock=time.monotonic,
             former=lambda former: former_of(server.store, server.roster, former),
             on_admitted=lambda: server.doors.set(),
+            schema=lambda: server.roster.schema,
         )
         self.joining = Joining(
             server.state.path / "joining.json",
@@ -86,6 +88,7 @@ class JoiningParts:
             keep_keyring=server.vault.keep,
             on_agreed=lambda _: server.doors.set(),
             pause=server.stopping.wait,
+            key=lambda: private_key(server.identity.control_pem.read_bytes()),
             own_line=lambda: server.store.ref(line_of(server.me)) or "",
         )
 

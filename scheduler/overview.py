@@ -20,10 +20,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from configrepo.cluster_settings import Pause
 from configrepo.members import Member
 from configrepo.model import ServerId
 from scheduler.control_view import ControlView, PeerView
 from scheduler.errors import RemoteRefused
+from scheduler.server_states import Word, own_state, peer_state
 from scheduler.views import Overview, Sample, ServerView
 
 STALE_S = 10.0
@@ -103,15 +105,10 @@ class Facts:
     pushes: Mapping[ServerId, str] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
     refusal: str | None = None
+    schema: int = 1
+    too_new: str | None = None
+    pause: Pause | None = None
     newer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A state with its cause in one sentence."""
-
-    word: str
-    sentence: str
 
 
 def overview_of(facts: Facts) -> Overview:
@@ -151,7 +148,7 @@ def _primary(facts: Facts) -> ServerId | None:
 
 
 def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
-    leaders = [s.name for s in servers if s.role == "primary" and s.state == "ready"]
+    leaders = [s.name for s in servers if s.role == "primary"]
     away = [s for s in servers if s.state != "ready"]
     if len(leaders) > 1:
         return Word(
@@ -163,7 +160,10 @@ def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
         named = "; ".join(f"{s.name} is {s.state}: {s.state_sentence}" for s in away[:3])
         rest = f"; and {len(away) - 3} more" if len(away) > 3 else ""
         return Word("degraded", f"{named}{rest}")
-    return Word("ready", f"{leaders[0] if leaders else 'A server'} leads, all servers answer.")
+    ready = f"{leaders[0] if leaders else 'A server'} leads, all servers answer."
+    if (pause := facts.pause) is not None:
+        return Word("paused", f"Automation is paused since {pause.since}: {pause.reason}. {ready}")
+    return Word("ready", ready)
 
 
 def _status_sentence(servers: tuple[ServerView, ...], complete: bool) -> str:
@@ -177,22 +177,11 @@ def _status_sentence(servers: tuple[ServerView, ...], complete: bool) -> str:
 
 def _server(facts: Facts, member: Member) -> ServerView:
     if member.id == facts.me:
-        return _view(facts, member, facts.own, Word("ready", "You are logged in here."), None)
+        return _view(facts, member, facts.own, own_state(facts.control, facts.too_new), None)
     peer = next((p for p in facts.control.peers if p.id == member.id), None)
     report, age = facts.reports.get(member.id, (None, STALE_S))
-    return _view(facts, member, report if age < STALE_S else None, _reachable(peer), peer)
-
-
-def _reachable(peer: PeerView | None) -> Word:
-    match peer:
-        case None:
-            return Word("starting", "It was not seen yet.")
-        case PeerView(state="alive"):
-            return Word("ready", "It answers on the control port.")
-        case PeerView(state="dead" | "left" | "unknown"):
-            return Word("unreachable", peer.sentence)
-        case _:
-            return Word(peer.state, peer.sentence)
+    state = peer_state(peer, facts.schema)
+    return _view(facts, member, report if age < STALE_S else None, state, peer)
 
 
 def _view(
@@ -208,6 +197,7 @@ def _view(
         role=_role(facts, peer, mine, state),
         state=state.word,
         state_sentence=state.sentence,
+        state_detail=state.detail,
         sync=sync.word,
         sync_sentence=sync.sentence,
         behind=facts.behind.get(member.id) if report else None,

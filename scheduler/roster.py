@@ -7,7 +7,7 @@ Core: reads a store.
 
 from __future__ import annotations
 
-from configrepo.cluster_settings import cluster_settings
+from configrepo.cluster_settings import ClusterSettings, cluster_settings
 from configrepo.members import Member, members_of
 from configrepo.model import SCHEMA, ServerId
 from configrepo.store import CommitId, Store
@@ -23,7 +23,11 @@ class Roster:
         self._store = store
         self._me = me
         self.reads = reads
-        self._read: tuple[CommitId | None, tuple[Member, ...], int] = (None, (), 1)
+        self._read: tuple[CommitId | None, tuple[Member, ...], ClusterSettings] = (
+            None,
+            (),
+            ClusterSettings(),
+        )
 
     def everybody(self) -> tuple[Member, ...]:
         """All members, removed ones included."""
@@ -34,20 +38,25 @@ class Roster:
         return self._newest()[1]
 
     @property
+    def settings(self) -> ClusterSettings:
+        """What holds for the cluster as a whole."""
+        return self._newest()[2]
+
+    @property
     def schema(self) -> int:
         """The schema of the configuration that the cluster uses."""
-        return self._newest()[2]
+        return self.settings.format
 
     def too_new(self) -> str | None:
         """Why this release cannot use the newest commit; None if it can."""
         return too_new(self.schema, self.reads)
 
-    def _newest(self) -> tuple[CommitId | None, tuple[Member, ...], int]:
+    def _newest(self) -> tuple[CommitId | None, tuple[Member, ...], ClusterSettings]:
         head = self._store.ref(CLUSTER)
         read = self._read
         if read[0] != head:
             files = {} if head is None else self._store.files(head)
-            read = self._read = (head, members_of(files), cluster_settings(files).format)
+            read = self._read = (head, members_of(files), cluster_settings(files))
         return read
 
     def active(self) -> tuple[Member, ...]:

@@ -68,7 +68,7 @@ class Sample:
 class ServerView:
     """One server as this server sees it.
 
-    `state` is one of ready, suspect, unreachable, joining, conflict, starting.
+    `state` is a word of `scheduler.server_states`, completed by `state_detail`.
     `sync` is one of in sync, behind, applying, failed, drifted, unreachable, unknown:
     *in sync* only if the hash of the running configuration that the server reported
     equals the commit's. `samples` are the newest last; `cpu_percent` None if not known.
@@ -94,6 +94,7 @@ class ServerView:
     cpu_percent: float | None
     samples: tuple[Sample, ...] = ()
     simulated: bool = False
+    state_detail: str = ""
 
     @property
     def newest(self) -> Sample | None:
@@ -105,7 +106,7 @@ class ServerView:
 class Overview:
     """The cluster (or the one server, alone) as this server sees it now.
 
-    `state` is alone, ready, degraded, joining or split; `status` is complete or "n of m".
+    `state` is alone, ready, degraded, split or paused; `status` is complete or "n of m".
     `sentence` says why things are as they are, `since` when they became so (UTC).
     """
 
@@ -323,15 +324,17 @@ class Invitation:
     """An open invitation of this server. `code` is the one text to copy over.
 
     `stage` is waiting (nobody used the code yet), knocking (see `knock`), accepted,
-    or expired; `expires_in_s` counts down from 900.
+    expired, or closed (too many wrong codes); `expires_in_s` counts down from 900. `wrong`
+    says from which addresses wrong codes came, and how many.
     """
 
     form: AddForm
     code: str
     expires_in_s: int
-    stage: Literal["waiting", "knocking", "accepted", "expired"]
+    stage: Literal["waiting", "knocking", "accepted", "expired", "closed"]
     reaches: tuple[Reach, ...]
     knock: Knock | None = None
+    wrong: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bqngui.badges import MEANINGS
-from scheduler import causes
+from scheduler import causes, server_states
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -33,6 +33,7 @@ def test_operations_explains_each_cause_of_not_being_reached() -> None:
 def test_operations_explains_each_state_of_the_cluster() -> None:
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert not [word for word in MEANINGS if f"| {word}" not in text]
+    assert not [word for word in server_states.MEANINGS if f"| {word}" not in text]
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.sealing import Keyring
+from scheduler.beacon_signing import private_key
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable
-from scheduler.inviting import Inviting, new_secret, record_from_json
-from scheduler.joincode import VALID_S, JoinCode, host_key_digest, prove, write_code
+from scheduler.inviting import ENTERS_S, Inviting, new_secret, record_from_json
+from scheduler.join_tries import ALL, EACH
+from scheduler.joincode import VALID_S, JoinCode, host_key_digest, prove, vouch, write_code
 from scheduler.joining import Agreed, Joining
 from scheduler.views import AddForm, JoinProgress, Reach
 from tests.support.small_server import SmallServer
@@ -23,6 +26,10 @@ from tests.support.small_server import SmallServer
 FORM = AddForm(ServerId(1), "192.0.2.11", "192.0.2.10")
 FINE = Reach("BQN 1", "BQN 0", "control port", "192.0.2.10", 63500, True, "ok", "it answers")
 FILTERED = replace(FINE, ok=False, cause="filtered", sentence="No answer from 192.0.2.10.")
+
+
+def control_key(server: SmallServer) -> Ed25519PrivateKey:
+    return private_key(server.identity.control_pem.read_bytes())
 
 
 class World:
@@ -40,9 +47,10 @@ class World:
         self.turn = threading.Semaphore(0)
         self.progressed = threading.Semaphore(0)
         self.inviting = self.new_inviting()
+        self.source = "192.0.2.11"
         self.joining = self.new_joining()
 
-    def new_inviting(self) -> Inviting:
+    def new_inviting(self, schema: int = 1) -> Inviting:
         return Inviting(
             self.folder / "inviting.json",
             keyring=lambda: self.rings[0],
@@ -50,6 +58,7 @@ class World:
             check_back=lambda _: (replace(FINE, source="BQN 0", target="BQN 1"),),
             clock=lambda: self.now,
             in_background=lambda work: work(),
+            schema=lambda: schema,
         )
 
     def new_joining(self) -> Joining:
@@ -61,6 +70,7 @@ class World:
             keep_keyring=lambda ring: self.rings.__setitem__(1, ring),
             on_agreed=self.agreed.append,
             pause=self.pause,
+            key=lambda: control_key(self.one),
         )
 
     def pause(self, _: float) -> bool:
@@ -70,9 +80,9 @@ class World:
     def call(self, code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str, Any]:
         assert code.id == 0
         if route == "/join/knock":
-            answer = self.inviting.knock(self.zero.record("192.0.2.10"), body)
+            answer = self.inviting.knock(self.zero.record("192.0.2.10"), body, self.source)
         else:
-            answer = self.inviting.enter(body)
+            answer = self.inviting.enter(body, self.source)
         return self.wire(route, answer)
 
     @property
@@ -149,18 +159,96 @@ def test_what_was_agreed_survives_a_restart_of_both(world: World) -> None:
 
 def knock_of(world: World, secret: bytes, **changes: Any) -> dict[str, Any]:
     record = {**asdict(world.one.record("192.0.2.11")), **changes}
-    content = {"record": record, "reaches": []}
+    content = {"record": record, "reaches": [], "schema": 1}
     return {**content, "proof": prove(secret, "knock", content)}
 
 
-def test_five_wrong_codes_close_the_invitation(world: World) -> None:
-    world.invite()
-    for left in (4, 3, 2, 1):
-        with pytest.raises(RemoteRefused, match=f"{left} tries left"):
-            world.call(world.code(), "/join/knock", knock_of(world, b"x" * 16))
-    with pytest.raises(RemoteRefused, match="too often"):
+def try_wrongly(world: World, source: str, said: str) -> None:
+    world.source = source
+    with pytest.raises(RemoteRefused, match=said):
         world.call(world.code(), "/join/knock", knock_of(world, b"x" * 16))
-    assert world.inviting.view() is None
+
+
+def test_five_wrong_codes_shut_out_their_address_and_nobody_else(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    for left in (4, 3, 2, 1):
+        try_wrongly(world, "203.0.113.9", f"{left} tries left")
+    try_wrongly(world, "203.0.113.9", "too often")
+    with pytest.raises(RemoteRefused, match="too often"):
+        world.call(code, "/join/knock", knock_of(world, code.secret))
+    seen = world.inviting.view()
+    assert seen is not None
+    assert (seen.stage, seen.wrong) == ("waiting", (("203.0.113.9", EACH),))
+    world.source = "192.0.2.11"
+    world.call(code, "/join/knock", knock_of(world, code.secret))
+
+
+def test_a_whole_ipv6_network_counts_as_one_address(world: World) -> None:
+    world.invite()
+    for number in range(EACH):
+        try_wrongly(world, f"2001:db8::{number:x}", "too often" if number == 4 else "tries left")
+    try_wrongly(world, "2001:db8::ffff", "too often")
+    try_wrongly(world, "2001:db8:0:1::1", "4 tries left")
+
+
+def test_very_many_wrong_codes_close_the_invitation_and_the_page_says_so(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    for number in range(ALL):
+        last = number == ALL - 1
+        try_wrongly(world, f"203.0.113.{number // 4}", "too often" if last else "tries left")
+    world.source = "192.0.2.11"
+    with pytest.raises(RemoteRefused, match="too often"):
+        world.call(code, "/join/knock", knock_of(world, code.secret))
+    seen = world.inviting.view()
+    assert seen is not None
+    assert seen.stage == "closed"
+
+
+def entry_of(world: World, code: JoinCode, key: Ed25519PrivateKey) -> dict[str, Any]:
+    content = {"keyring": Keyring.create().to_json(), "line": ""}
+    proof = prove(code.secret, "enter", content)
+    return {**content, "proof": proof, "signature": vouch(key, proof)}
+
+
+def test_only_the_certificate_that_was_accepted_enters_and_only_in_time(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    world.call(code, "/join/knock", knock_of(world, code.secret))
+    world.inviting.accept()
+    stolen = entry_of(world, code, control_key(world.zero))
+    for body in (stolen, {**stolen, "signature": None}, {**stolen, "signature": "?"}):
+        with pytest.raises(RemoteRefused, match="no other"):
+            world.inviting.enter(body, world.source)
+    assert world.inviting.admitted is None
+    own = entry_of(world, code, control_key(world.one))
+    first = world.inviting.enter(own, world.source)
+    # The answer can get lost: the same server may ask again, for a moment.
+    assert world.inviting.enter(own, world.source)["keyring"] == first["keyring"]
+    world.now += ENTERS_S
+    for again in (own, entry_of(world, code, control_key(world.one))):
+        with pytest.raises(RemoteRefused, match="expired"):
+            world.inviting.enter(again, world.source)
+    with pytest.raises(RemoteRefused, match="expired"):
+        world.call(code, "/join/knock", knock_of(world, code.secret))
+
+
+def test_nobody_is_accepted_when_the_time_of_the_code_is_over(world: World) -> None:
+    code = world.code()
+    world.inviting.open(FORM, code, ())
+    world.call(code, "/join/knock", knock_of(world, code.secret))
+    world.now += VALID_S
+    with pytest.raises(JoinRefused, match="expired"):
+        world.inviting.accept()
+
+
+def test_a_release_that_cannot_read_the_cluster_is_not_let_in(world: World) -> None:
+    code = world.code()
+    world.inviting = world.new_inviting(schema=2)
+    world.inviting.open(FORM, code, ())
+    with pytest.raises(RemoteRefused, match="schema 2"):
+        world.call(code, "/join/knock", knock_of(world, code.secret))
 
 
 def test_an_expired_code_is_refused_and_shown_as_expired(world: World) -> None:
@@ -209,7 +297,7 @@ def test_nobody_enters_who_was_not_accepted(world: World) -> None:
     content = {"keyring": Keyring.create().to_json()}
     body = {**content, "proof": prove(code.secret, "enter", content)}
     with pytest.raises(RemoteRefused, match="not accepted"):
-        world.inviting.enter(body)
+        world.inviting.enter(body, world.source)
     with pytest.raises(JoinRefused, match="no server"):
         world.new_inviting().accept()
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from configrepo.cluster_settings import Pause
 from configrepo.members import Member
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole, ControlView, PeerView
@@ -154,6 +155,26 @@ def test_a_dead_server_degrades_the_cluster_and_shows_its_cause() -> None:
     seen = view.server(ONE)
     assert seen is not None
     assert (seen.sync, seen.role) == ("unreachable", "unknown")
+
+
+def test_a_pause_is_the_state_only_where_nothing_is_worse() -> None:
+    pause = Pause("2026-11-22T15:00:00Z", "2026-11-22T17:00:00Z", "new fans")
+    paused = overview_of(replace(FACTS, pause=pause))
+    assert paused.state == "paused"
+    assert "new fans" in paused.state_sentence
+    dead = replace(with_peer(state="dead", sentence="no answer"), pause=pause)
+    assert overview_of(dead).state == "degraded"
+
+
+def test_states_of_servers_reach_the_page_with_their_detail() -> None:
+    alone = replace(with_peer(state="dead"), control=replace(FACTS.control, alone_since=NOW))
+    view = overview_of(alone)
+    assert (view.servers[0].state, view.servers[0].state_detail) == (
+        "alone since",
+        "2026-11-22 03:00:00 UTC",
+    )
+    old = overview_of(replace(with_peer(schema=1), schema=2))  # type: ignore[arg-type]
+    assert (old.state, old.servers[1].state) == ("degraded", "incompatible")
 
 
 def test_a_server_alone_is_alone() -> None:
