@@ -140,7 +140,12 @@ class ControlRoom:
         self._link: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: socket.socket | None = None
-        self._members: dict[str, Any] = {"t": "members", "cluster": None, "members": []}
+        self._members: dict[str, Any] = {
+            "t": "members",
+            "cluster": None,
+            "successor": False,
+            "members": [],
+        }
         self._heads: dict[str, Any] = {"t": "heads", "cluster": None, "terms": ""}
         self._bar: dict[str, Any] | None = None
         self._port = settings.port
@@ -204,17 +209,24 @@ class ControlRoom:
             self._listener.close()
 
     def set_members(
-        self, members: Sequence[MemberLike], cluster_id: str | None, *, founding: bool = False
+        self,
+        members: Sequence[MemberLike],
+        cluster_id: str | None,
+        *,
+        founding: bool = False,
+        successor: bool = False,
     ) -> None:
         """Tell who belongs to the cluster, this server included.
 
         Removed members stay in the list, so that they can be told. No cluster id, or no
         other active member, is a server alone. `founding` says that this server has just
-        made the cluster: nobody else can lead it yet, so it leads at once.
+        made the cluster: nobody else can lead it yet, so it leads at once. `successor` says
+        that another server had its id before.
         """
         value = {
             "t": "members",
             "cluster": cluster_id,
+            "successor": successor,
             "members": [
                 {
                     "id": member.id,

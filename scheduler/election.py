@@ -1,17 +1,19 @@
-"""Who leads. Every rule that decides it is in this file; no socket, clock or disk is.
+"""Who leads: all rules that decide it, as a function. No socket, clock or disk is here.
 
 `step(view, event, now)` takes what is known and what happened and gives what is known
-now and what is to be done. The rules:
+now and what is to be done. The rules (R2 and R11 are carried out by `election_known`, the
+others here; `election_calm` only spares time):
 
 R1  A started server counts its start up on the disk before it says anything, and only
     listens for `boot`.
 R2  A member is *known* from its first sign of life until it was silent for `dead`, said
     good-bye, or its connection ended and new ones were refused; then only a beacon with a
-    greater (boot, seq) brings it back. What is a sign of life, also through others, and
-    R11 (clones do not count) are in `election_known`. Own pauses are not the silence
-    of others: they are added to the instants. A primary that was paused longer than `dead -
-    heartbeat`, or whose program does not react, no longer trusts that it leads: it listens
-    as after R1. Any other one that was paused that long also listens before it claims.
+    greater (boot, seq) brings it back. A sign of life is a round trip, or a signed beacon
+    that another member passes on, if its number is new: it counts from when it was made.
+    Own pauses are not the silence of others: they are added to the instants. A primary
+    that was paused longer than `dead - heartbeat`, or whose program does not react, no
+    longer trusts that it leads: it listens as after R1. Any other one that was paused that
+    long also listens before it claims.
 R3  Who knows a lower id never claims; it follows the lowest known primary.
 R4  The lowest known server, with no known primary, is candidate for `claim`; then it
     fetches the heads of the others that it does not have (at most `catch_up`) and claims.
@@ -21,13 +23,18 @@ R5  The lowest known server that knows a higher primary follows it for `preempt`
     within `handover` it claims alone. Who was lost within 10 minutes of a take-over must
     answer twice as long before the next one (at most 20 times, forgiven after an hour).
 R6  A claim takes an epoch above every epoch ever seen, writes it to the disk, and only
-    then leads. An (epoch, id) is never used twice.
+    then leads. An (epoch, id) is never used twice: who took the place of a lost server
+    goes 100,000 further once, as nobody may know what that one has claimed last. A claim
+    that was overtaken while it was being written is dropped; its epoch stays used.
 R7  A primary that knows a lower primary steps down at once.
 R8  A primary that sees a higher epoch than its own claims again, or it would be fenced
     for ever.
 R9  A primary is followed only in a term (epoch, -id) not below the accepted one, and the
-    accepted term is on the disk before it is followed.
+    accepted term is on the disk before it is followed. Who refuses a term for another one
+    of the same epoch calls for a higher epoch, or it could be refused for ever.
 R10 (its fast-forward part) A primary fetches every head of another that it does not have.
+R11 A member of which two run with one key does not count, whatever is heard of it; who is
+    told that it is such a one listens as after R1. A greater boot settles it.
 R12 Claims by R8 take a token of 5, fetches by R10 one of another 5; one comes back per
     `dead`.
 R13 A primary that reaches nobody stays primary. If a witness address is set and does not
@@ -35,10 +42,7 @@ R13 A primary that reaches nobody stays primary. If a witness address is set and
 R14 A server can be barred from leading (maintenance, …), on the disk before it counts.
     Leaders are chosen among the others, and if there is none, among all: in every rule
     "lower" means first by (barred, id). A barred primary is not watched but asked to hand
-    over after `claim`. Who refuses a term for another one of the same epoch calls for a
-    higher epoch, or it could be refused for ever.
-
-A claim that was overtaken while it was being written is dropped; its epoch stays used.
+    over after `claim`.
 
 Pure.
 """
@@ -101,7 +105,7 @@ from scheduler.presets import Timing
 
 _BURST = 5.0
 _OWN_HEADS = 256
-_EVER = 2**53
+_UNSEEN = 100_000
 
 
 def start(me: ServerId, timing: Timing, durable: Durable, now: float) -> View:
@@ -267,7 +271,7 @@ def _set_members(view: View, event: Members, now: float, do: list[Action]) -> Vi
         if server != view.me
     )
     was_alone = view.role is ControlRole.ALONE
-    view = replace(view, peers=peers)
+    view = replace(view, peers=peers, successor=event.successor)
     if not peers:
         view = replace(view, epoch=0, following=None, pending=None, calm_at=None)
         return _become(view, ControlRole.ALONE, now)
@@ -481,6 +485,8 @@ def _catch_up(
 def _claim(view: View, over: ServerId | None, do: list[Action]) -> View:
     """R6: write the new term down; `_persisted` acts on it."""
     epoch = max(view.maxep, view.durable.epoch) + 1
+    if view.successor and view.durable.epoch < _UNSEEN:
+        epoch += _UNSEEN
     view = _persist(view, do, epoch=epoch, accepted=Accepted(epoch, view.me))
     return replace(view, pending=Claiming(epoch, over))
 
