@@ -25,7 +25,7 @@ from scheduler.ssh_keys import PublicKey
 from scheduler.state_dir import write_durably
 
 GATE: Final = Path(__file__).resolve().parent / "gate" / "gate.sh"
-PEERS: Final = "peers"
+LET_IN: Final = "let-in"
 _KEY: Final = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}={0,2}")
 
 
@@ -86,17 +86,24 @@ def authorized_lines(
     return "".join(lines.values())
 
 
-def _write_peers(state: Path, ids: set[ServerId]) -> None:
-    """Tell the gate who may still ask: a connection outlives the key that opened it."""
-    path = state / "run" / PEERS
-    text = "".join(f"{server}\n" for server in sorted(ids))
-    if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(path, text.encode())
+def _write_let_in(state: Path, ids: set[ServerId]) -> None:
+    """Tell the gate who may still ask: a connection outlives the key that opened it.
+
+    An empty file each: the gate looks for one name and reads no list.
+    """
+    folder = state / "run" / LET_IN
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = {str(server) for server in ids}
+    there = {file.name for file in folder.iterdir()}
+    for name in there - wanted:
+        (folder / name).unlink(missing_ok=True)
+    for name in wanted - there:
+        (folder / name).touch(0o600)
 
 
 def _line(words: list[str], key: str, comment: str) -> str:
-    command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
+    # `exec`: the shell that sshd starts would only wait for the gate.
+    command = f"exec {shlex.join(words)}".replace("\\", "\\\\").replace('"', '\\"')
     return f'restrict,command="{command}" {key} {comment}\n'
 
 
@@ -114,7 +121,7 @@ def write_authorized_keys(
     """
     holders = tuple(holders)
     text = authorized_lines(holders, state.resolve(), gate, auditors)
-    _write_peers(state, {holder.id for holder in holders})
+    _write_let_in(state, {holder.id for holder in holders})
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -52,8 +52,8 @@ case ,$verbs, in
 esac
 
 # A connection outlives the key that opened it: who was removed may ask no more.
-peers=$state/run/peers
-if [ "$who" = "server $peer" ] && [ -f "$peers" ] && ! grep -qx -- "$peer" "$peers"; then
+let_in=$state/run/let-in
+if [ "$who" = "server $peer" ] && [ -d "$let_in" ] && [ ! -e "$let_in/$peer" ]; then
     refuse 'this server is not a member any more'
 fi
 

@@ -12,6 +12,7 @@ from configrepo.path_names import escape
 from scheduler.authorized_keys import (
     GATE,
     KNOCKING,
+    LET_IN,
     Auditor,
     KeyHolder,
     Verb,
@@ -29,7 +30,7 @@ STATE = Path("/srv/state")
 def test_a_line_restricts_the_key_to_the_gate_with_the_id_of_its_owner() -> None:
     text = authorized_lines([KeyHolder(ServerId(0), KEY)], STATE, Path("/opt/gate.sh"))
     assert text == (
-        'restrict,command="/opt/gate.sh 0 /srv/state receive-pack,upload-pack,probe" '
+        'restrict,command="exec /opt/gate.sh 0 /srv/state receive-pack,upload-pack,probe" '
         f"{KEY} server-0\n"
     )
 
@@ -58,7 +59,9 @@ def test_a_person_may_fetch_and_nothing_else_under_a_name_that_is_safe() -> None
     text = authorized_lines([], STATE, Path("/opt/gate.sh"), [Auditor('a"; id', key)])
     name = escape('a"; id')
     assert '"; ' not in name
-    assert text.startswith(f'restrict,command="/opt/gate.sh audit:{name} /srv/state upload-pack" ')
+    assert text.startswith(
+        f'restrict,command="exec /opt/gate.sh audit:{name} /srv/state upload-pack" '
+    )
     assert text.endswith(f" {KEY} audit-{name}\n")
 
 
@@ -85,15 +88,18 @@ def test_an_odd_state_directory_reaches_the_gate_unchanged(tmp_path: Path, folde
     command = quoted.replace('\\"', '"').replace("\\\\", "\\")
     shown = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[1] == str(tmp_path / folder)
-    assert shlex.split(command)[2] == str(tmp_path / folder)
+    assert shlex.split(command)[3] == str(tmp_path / folder)
 
 
 def test_the_file_is_private_and_untouched_when_nothing_changes(tmp_path: Path) -> None:
     path = tmp_path / "ssh" / "authorized_keys"
+    let_in = tmp_path / "run" / LET_IN
     write_authorized_keys(path, [KeyHolder(ServerId(0), KEY)], tmp_path)
     before = path.stat()
     assert before.st_mode & 0o777 == 0o600
     write_authorized_keys(path, [KeyHolder(ServerId(0), KEY)], tmp_path)
     assert path.stat().st_ino == before.st_ino
+    assert [file.name for file in let_in.iterdir()] == ["0"]
     write_authorized_keys(path, [], tmp_path)
     assert path.read_text() == ""
+    assert list(let_in.iterdir()) == []
