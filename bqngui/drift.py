@@ -20,7 +20,7 @@ from bqngui.review import FileDiff, file_diffs
 from bqngui.shell import desk
 from configrepo.model import ServerId
 from scheduler.apply_turn import Turn
-from scheduler.drift_seam import DriftView, Restoring
+from scheduler.drift_seam import DriftView, OverwrittenView, Restoring
 from scheduler.views import Edited, Overview, Refused, Role
 
 blueprint = Blueprint("drift", __name__, url_prefix="/drift")
@@ -37,6 +37,16 @@ class DriftPanel:
 
 
 @dataclass(frozen=True, slots=True)
+class OverwrittenPanel:
+    """What a server overwrote last; `view` is None if it never did."""
+
+    server: ServerId
+    name: str
+    view: OverwrittenView | None
+    files: tuple[FileDiff, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DriftPage:
     """Everything that the page shows; `turn` tells of a staged commit that waits here."""
 
@@ -44,6 +54,8 @@ class DriftPage:
     turn: Turn
     has_candidate: bool
     writer_note: str | None
+    servers: tuple[tuple[int, str], ...]
+    overwritten: OverwrittenPanel
     refusal: str | None = None
 
 
@@ -102,6 +114,16 @@ def _panel(view: DriftView, overview: Overview) -> DriftPanel:
     return DriftPanel(view, name, file_diffs(view.own), file_diffs(view.shared))
 
 
+def _overwritten(overview: Overview) -> OverwrittenPanel:
+    """What the chosen server overwrote; this one's, if none is chosen."""
+    asked = request.args.get("overwritten", "")
+    known = {str(server.id): server.id for server in overview.servers}
+    server = known.get(asked, overview.me)
+    view = desk().drift.overwritten(server)
+    files = file_diffs(view.changes) if view is not None else ()
+    return OverwrittenPanel(server, server_words(overview, server), view, files)
+
+
 def _page(refusal: str | None = None) -> str:
     overview = desk().overview()
     page = DriftPage(
@@ -109,6 +131,8 @@ def _page(refusal: str | None = None) -> str:
         turn=desk().staging.turn(),
         has_candidate=desk().candidate(current_person()) is not None,
         writer_note=writer_note(overview),
+        servers=tuple((int(s.id), server_words(overview, s.id)) for s in overview.servers),
+        overwritten=_overwritten(overview),
         refusal=refusal,
     )
     return render_template("drift/show.html", page=page)

@@ -23,7 +23,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Final, Protocol
@@ -103,6 +103,14 @@ class ApplyCommands:
     who: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """What ran before it was overwritten (canonical, sealed with the current key), and when."""
+
+    at: datetime
+    text: str
+
+
 def text_hash(sealed: str) -> str:
     """The hash by which servers compare what they run: over sealed canonical text."""
     return hashlib.sha256(sealed.encode()).hexdigest()
@@ -176,6 +184,19 @@ class Applier:
         if done.problem is not None:
             raise OSError(f"what runs cannot be read back: {done.problem}")
         return self._texts.sealed(done.output)
+
+    def overwritten(self) -> Overwritten | None:
+        """The last change from outside that was overwritten here, if there was one.
+
+        Raises:
+            ConfigRepoError: it is no configuration; carries the problems.
+            OSError: it cannot be read; the message says why.
+        """
+        try:
+            at = datetime.fromtimestamp(self._outside_conf.stat().st_mtime, UTC)
+            return Overwritten(at, self._texts.sealed(self._outside_conf.read_bytes()))
+        except FileNotFoundError:
+            return None
 
     def trace(self) -> Trace:
         """Who changed what runs, and when, as far as the system knows."""

@@ -26,9 +26,12 @@ from scheduler.applying import Applier
 from scheduler.changes import changes_between
 from scheduler.drift_seam import (
     DriftView,
+    OverwrittenView,
     Restoring,
     drift_from_json,
     drift_to_json,
+    overwritten_from_json,
+    overwritten_to_json,
 )
 from scheduler.errors import SchedulerError
 from scheduler.submission import Call, known_person
@@ -75,7 +78,7 @@ class Drift:
         if running.result != "drifted" or running.commit is None:
             return None
         trace = self._applier.trace()
-        changes, unread = self._difference(running.commit)
+        changes, unread = self._difference(running.commit, self._applier.found)
         return DriftView(
             server=self._me,
             sentence=running.sentence,
@@ -87,11 +90,25 @@ class Drift:
             unread=unread,
         )
 
-    def _difference(self, commit: CommitId) -> tuple[tuple[FileChange, ...], str]:
+    def look_back(self) -> OverwrittenView | None:
+        """The last change from outside that was overwritten here, or None."""
+        commit = self._applier.running().commit
+        try:
+            kept = self._applier.overwritten()
+        except (ConfigRepoError, OSError) as error:
+            return OverwrittenView(self._me, unread=f"outside.conf cannot be read: {error}")
+        if kept is None or commit is None:
+            return None
+        changes, unread = self._difference(commit, lambda: kept.text)
+        return OverwrittenView(self._me, kept.at, changes, unread)
+
+    def _difference(
+        self, commit: CommitId, found: Callable[[], str]
+    ) -> tuple[tuple[FileChange, ...], str]:
         server = str(self._me)
         try:
             wanted = self._seams.files(commit)
-            runs = files_of(read(self._applier.found()).document, server, _common(wanted))
+            runs = files_of(read(found()).document, server, _common(wanted))
         except UnreadableConfig as error:
             first = error.problems[0]
             return (), f"what runs cannot be read: line {first.line}: {first.message}"
@@ -104,7 +121,10 @@ class Drift:
         return changes_between(before, runs), ""
 
     def answer(self, sender: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
-        """RPC route `/drift`: what is there, or (`restore`) apply the newest commit again."""
+        """RPC route `/drift`: what is there, what was, or (`restore`) apply the commit again."""
+        if body.get("do") == "look back":
+            kept = self.look_back()
+            return {"overwritten": None if kept is None else overwritten_to_json(kept)}
         if body.get("do") != "restore":
             view = self.look()
             return {"drift": None if view is None else drift_to_json(view)}
@@ -157,6 +177,19 @@ class Drift:
         view = None if found is None else drift_from_json(found)
         if view is not None and view.server != server:
             raise SchedulerError("the answer is about another server")
+        return view
+
+    def overwritten(self, server: ServerId) -> OverwrittenView | None:
+        """See `DriftDesk`."""
+        if server == self._me:
+            return self.look_back()
+        try:
+            found = self._call(server, {"do": "look back"}).get("overwritten")
+            view = None if found is None else overwritten_from_json(found)
+            if view is not None and view.server != server:
+                raise SchedulerError("the answer is about another server")
+        except SchedulerError as error:
+            return OverwrittenView(server, unread=f"BQN {server} does not say it: {error}")
         return view
 
     def _call(self, server: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,20 @@ class DriftView:
 
 
 @dataclass(frozen=True, slots=True)
+class OverwrittenView:
+    """The last change from outside that a server overwrote, kept in its `outside.conf`.
+
+    `changes` lead from what is committed and runs there now to what ran then; every secret is
+    sealed. `unread` says why there are none.
+    """
+
+    server: ServerId
+    at: datetime | None = None
+    changes: tuple[FileChange, ...] = ()
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Restoring:
     """The server was told to apply the newest commit again."""
 
@@ -61,6 +75,10 @@ class DriftDesk(Protocol):
 
     def drift(self, server: ServerId) -> DriftView | None:
         """One server's; None if it runs what was applied there."""
+        ...
+
+    def overwritten(self, server: ServerId) -> OverwrittenView | None:
+        """What that server overwrote last; None if it never did."""
         ...
 
     def restore(self, person: Person, server: ServerId) -> Restoring | Refused:
@@ -83,6 +101,29 @@ def drift_to_json(view: DriftView) -> dict[str, Any]:
         for key, value in (("seen_at", view.seen_at), ("changed_at", view.changed_at))
     }
     return {**asdict(view), **times}
+
+
+def overwritten_to_json(view: OverwrittenView) -> dict[str, Any]:
+    """A view as it travels between servers."""
+    return {**asdict(view), "at": None if view.at is None else view.at.isoformat()}
+
+
+def overwritten_from_json(stored: Mapping[str, Any]) -> OverwrittenView:
+    """The inverse of `overwritten_to_json`.
+
+    Raises:
+        RemoteRefused: it has the wrong form, or names files that no server has.
+    """
+    try:
+        server = int(stored["server"])
+        return OverwrittenView(
+            server=ServerId(server),
+            at=_time(stored["at"]),
+            changes=tuple(_change(change, server) for change in stored["changes"]),
+            unread=str(stored["unread"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RemoteRefused(f"what was overwritten arrived in a wrong form ({error!r})") from error
 
 
 def drift_from_json(stored: Mapping[str, Any]) -> DriftView:

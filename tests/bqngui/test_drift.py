@@ -10,11 +10,13 @@ from playwright.sync_api import Browser
 from configrepo.model import ServerId
 from configrepo.revision import CommitId
 from scheduler.apply_turn import Staging, Turn
+from scheduler.drift_seam import OverwrittenView
 from scheduler.views import Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import FakeDesk
 from tests.support.fake_drift import drifted
+from tests.support.fake_scenes import NOW
 from tests.support.site import Site
 
 ONE = ServerId(1)
@@ -92,6 +94,21 @@ def test_a_server_that_does_not_say_what_it_runs_can_only_be_restored(changed: S
 def test_a_wrong_server_is_refused(changed: Site, server: str) -> None:
     answer = changed.administrator().post("/drift/restore", {"server": server})
     assert answer.status_code == 400
+
+
+def test_what_a_server_overwrote_last_is_shown_for_the_chosen_server(site: Site) -> None:
+    visitor = site.visitor(Role.VIEWER)
+    assert "never overwrote a change from outside" in visitor.get("/drift").text
+    kept = drifted(2)
+    site.desk.drift.kept[ServerId(2)] = OverwrittenView(ServerId(2), NOW, kept.changes)
+    assert "Ran then" not in visitor.get("/drift").text
+    page = visitor.get("/drift?overwritten=2").text
+    assert "Ran then" in page
+    assert "common/ntp.conf" in page
+    assert 'value="2" selected' in page
+    site.desk.drift.kept[ServerId(2)] = OverwrittenView(ServerId(2), unread="it is silent")
+    assert "No difference can be shown: it is silent." in visitor.get("/drift?overwritten=2").text
+    assert visitor.get("/drift?overwritten=77").status_code == 200
 
 
 def test_a_refusal_is_shown_on_the_page(changed: Site) -> None:

@@ -163,6 +163,34 @@ def test_restoring_from_another_server_takes_the_role_from_the_own_users(box: Bo
     assert box.noted.count("restore the configuration of BQN 0") == 4
 
 
+def test_what_was_overwritten_is_shown_sealed_on_every_server(box: Box) -> None:
+    assert box.drift.overwritten(ServerId(0)) is None
+    assert box.elsewhere.overwritten(ServerId(0)) is None
+    box.change(*TIME)
+    box.drift.restore(OPERATOR, ServerId(0))
+    here = box.drift.overwritten(ServerId(0))
+    assert here is not None
+    assert (here.at is not None, here.unread) == (True, "")
+    [change] = here.changes
+    assert change.path == NTP
+    assert TIME[1] in (change.after or "")
+    assert TIME[0] in (change.before or "")
+    assert box.elsewhere.overwritten(ServerId(0)) == here
+
+
+def test_what_was_overwritten_and_is_no_configuration_is_not_shown(box: Box) -> None:
+    box.conf.write_text('interface "\n')
+    box.applier.check()
+    box.drift.restore(OPERATOR, ServerId(0))
+    kept = box.elsewhere.overwritten(ServerId(0))
+    assert kept is not None
+    assert "outside.conf cannot be read" in kept.unread
+    box.silent = True
+    silent = box.elsewhere.overwritten(ServerId(0))
+    assert silent is not None
+    assert "BQN 0 does not say it: it did not answer within 5 s" in silent.unread
+
+
 def test_a_viewer_restores_nothing(box: Box) -> None:
     box.change(*ROUTE)
     assert isinstance(box.drift.restore(VIEWER, ServerId(0)), Refused)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from configrepo.model import ServerId
 from scheduler.apply_turn import Staging, Turn
-from scheduler.drift_seam import DriftView, Restoring
+from scheduler.drift_seam import DriftView, OverwrittenView, Restoring
 from scheduler.mirror_seam import MirrorView
 from scheduler.views import Edited, FileChange, Person, Refused
 from tests.support.fake_scenes import NOW
@@ -48,6 +48,7 @@ class FakeDrift:
         self.views: dict[ServerId, DriftView] = {}
         self.restored: list[tuple[str, ServerId]] = []
         self.refusal: str | None = None
+        self.kept: dict[ServerId, OverwrittenView] = {}
         self._propose = propose
 
     def drifts(self) -> tuple[DriftView, ...]:
@@ -57,6 +58,10 @@ class FakeDrift:
     def drift(self, server: ServerId) -> DriftView | None:
         """One of them."""
         return self.views.get(server)
+
+    def overwritten(self, server: ServerId) -> OverwrittenView | None:
+        """What the test set."""
+        return self.kept.get(server)
 
     def restore(self, person: Person, server: ServerId) -> Restoring | Refused:
         """Forget it."""
