@@ -23,7 +23,7 @@ from scheduler.identity import Identity
 from scheduler.inviting import Inviting
 from scheduler.joincode import JoinCode, host_key_digest
 from scheduler.joining import Joining
-from scheduler.member_assembly import former_of
+from scheduler.member_assembly import MemberParts, former_of
 from scheduler.membership import Membership, Self
 from scheduler.reactions import Reactions
 from scheduler.roster import Roster
@@ -60,6 +60,7 @@ class Server(Protocol):
     submission: Submission
     doors: Doors
     reactions: Reactions
+    members: MemberParts
 
 
 class JoiningParts:
@@ -107,6 +108,7 @@ class JoiningParts:
             standing=lambda: server.reactions.start_to_lead(self.membership.own_record()),
             expected=lambda: (self.inviting.admitted_line, self.inviting.replaces),
             acknowledged=server.submission.acknowledged,
+            new_key=lambda gone: server.members.new_key_without(gone),
         )
         self.membership = Membership(
             self._myself(),

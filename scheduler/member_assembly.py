@@ -127,6 +127,11 @@ class MemberParts:
         # Whoever is told so by a member asks at once what that means.
         self._given.control.on_removed = lambda _: clock.wake("ask whether it was removed")
 
+    def new_key_without(self, server: ServerId) -> str:
+        """Make a key and give it to the members but one; returns its id."""
+        others = [member for member in self._others() if member.id != server]
+        return self._rekeying.new_key(others).id
+
     @property
     def routes(self) -> dict[str, Handler]:
         """What members may ask."""

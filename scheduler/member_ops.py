@@ -24,7 +24,7 @@ from scheduler.control_view import ControlRole, ControlView
 from scheduler.departing import Departing
 from scheduler.errors import SchedulerError
 from scheduler.member_flags import alarms_of, barred, in_order
-from scheduler.member_plan import Plan, Situation, plan, with_sealing_key
+from scheduler.member_plan import Plan, Situation, plan, told_secrets, with_sealing_key
 from scheduler.operations_seam import ChangeId, Operation, Preview, Remove
 from scheduler.operations_wire import operation_from_json, operation_to_json
 from scheduler.rekeying import NewKey, Rekeying
@@ -285,9 +285,8 @@ def _own(files: Files) -> dict[str, str]:
 
 def _message(planned: Plan, key: NewKey | None) -> str:
     lines = [planned.title, "", *planned.effects]
-    if key is not None and planned.secrets:
-        lines += ["", "Secrets that it knew:"]
-        lines += [f"{path} {secret}" for path, secret in planned.secrets]
+    if key is not None:
+        lines += told_secrets(planned.secrets)
     return "\n".join(lines)
 
 

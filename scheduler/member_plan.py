@@ -94,6 +94,18 @@ def with_sealing_key(files: Files, key_id: str) -> dict[str, str | None]:
     return dict([settings_file(replace(cluster_settings(files), sealing_key=key_id))])
 
 
+def secrets_known_to(files: Files, server: ServerId) -> tuple[tuple[str, str], ...]:
+    """Path and key of every secret that a server got to know: the common ones and its own."""
+    scope = ("common/", f"servers/{server}/")
+    return tuple((path, key) for path, key in secrets_of(files) if path.startswith(scope))
+
+
+def told_secrets(secrets: tuple[tuple[str, str], ...]) -> list[str]:
+    """The secrets as the message of a commit lists them."""
+    lines = ["", "Secrets that it knew:"] if secrets else []
+    return lines + [f"{path} {secret}" for path, secret in secrets]
+
+
 def successor(old: Member | None, new: Member, now: datetime) -> Member:
     """The record of a server that takes the place of `old`, whose key stays for its commits."""
     if old is None:
@@ -159,11 +171,7 @@ def _remove(members: _Members, operation: Remove) -> Plan | Refused:
         return Refused(f"BQN {member.id} is the last member; there is nothing to remove it from.")
     if refused := members.leads(member.id, "remove it"):
         return refused
-    secrets = tuple(
-        (path, key)
-        for path, key in secrets_of(members.files)
-        if path.startswith(("common/", f"servers/{member.id}/"))
-    )
+    secrets = secrets_known_to(members.files, member.id)
     gone = dict.fromkeys(_own_files(members.files, member.id))
     record = replace(
         member,

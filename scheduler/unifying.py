@@ -49,7 +49,7 @@ from scheduler.changes import (
     servers_touched,
 )
 from scheduler.drafts import Answers, Drafts
-from scheduler.member_plan import successor
+from scheduler.member_plan import secrets_known_to, successor, told_secrets, with_sealing_key
 from scheduler.submission import Acknowledge
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Unification
 from scheduler.wire import ChangeRequest
@@ -71,7 +71,27 @@ class Unifying:
         standing: Callable[[], Standing],
         expected: Callable[[], tuple[str | None, bool]] = lambda: (None, False),
         acknowledged: Acknowledge = lambda outcome, _also: outcome,
+        new_key: Callable[[ServerId], str] | None = None,
     ) -> None:
+        """Wire it.
+
+        Args:
+            me: this server.
+            store: its repository.
+            changes: the commit path.
+            drafts: where answers are kept.
+            reseal: seals tokens anew with the current key.
+            seal: seals what was typed in clear.
+            admitted: the server that was let in.
+            own_record: this server's own record.
+            standing: what may be written, for the commit.
+            expected: where the joiner's line ended when it entered, and whether it takes a
+                place.
+            acknowledged: waits until a commit is where it should be.
+            new_key: makes a key and gives it to all but one server; returns its id. None:
+                the key stays where a place is taken.
+        """
+        self._new_key = new_key
         self._me = me
         self._store = store
         self._changes = changes
@@ -111,6 +131,8 @@ class Unifying:
         head = self._store.files(self._changes.head())
         members = tuple(m.id for m in members_of(head) if m.state == "active") or (self._me,)
         return Unification(
+            replaces=self._replaces,
+            secrets=self._secrets(joiner),
             joiner=joiner.id,
             joiner_name=joiner.name,
             cluster_name=self._names(joiner)[0],
@@ -121,6 +143,16 @@ class Unifying:
             problems=problems,
             open_rows=open_rows,
         )
+
+    @property
+    def _replaces(self) -> bool:
+        return self._expected()[1]
+
+    def _secrets(self, joiner: Member) -> tuple[tuple[str, str], ...]:
+        """What the hardware knew whose place is taken."""
+        if not self._replaces:
+            return ()
+        return secrets_known_to(self._store.files(self._changes.head()), joiner.id)
 
     def _names(self, joiner: Member) -> tuple[str, str]:
         alone = self._store.ref(CLUSTER) is None
@@ -178,7 +210,7 @@ class Unifying:
         ours = self._store.files(self._changes.head())
         kept = {path: text for path, text in ours.items() if not path.startswith("common/")}
         theirs = self._specific(joiner, self._joiner_head(joiner))
-        if self._expected()[1] and any(p.startswith(f"servers/{joiner.id}/") for p in kept):
+        if self._replaces and any(p.startswith(f"servers/{joiner.id}/") for p in kept):
             theirs = {}  # it takes a place: what the cluster keeps for it counts
         old = next((member for member in members_of(ours) if member.id == joiner.id), None)
         record = successor(old, joiner, datetime.now(UTC))
@@ -262,6 +294,11 @@ class Unifying:
         files = self._settled(joiner)
         if isinstance(files, Refused):
             return files
+        if self._replaces and self._new_key is not None:
+            # Like a server that is removed, the old hardware is in nobody's hands any more.
+            message = "\n".join([message, *told_secrets(self._secrets(joiner))])
+            changed = with_sealing_key(files, self._new_key(joiner.id))
+            files |= {path: text for path, text in changed.items() if text is not None}
         request = ChangeRequest(
             base=self._changes.head(),
             changes={},

@@ -359,6 +359,7 @@ class Unification:
 
     `answers` and `acknowledged` are what was said so far; they survive a reload and a
     restart. `problems` are those of the result as it stands, per row id ("" = general).
+    `replaces`: other hardware takes a place; `secrets` (path, key) are what the old one knew.
     """
 
     joiner: ServerId
@@ -370,6 +371,8 @@ class Unification:
     acknowledged: frozenset[RowId]
     problems: Mapping[str, tuple[Problem, ...]]
     open_rows: tuple[RowId, ...]
+    replaces: bool = False
+    secrets: tuple[tuple[str, str], ...] = ()
 
 
 # --- Users ----------------------------------------------------------------------------

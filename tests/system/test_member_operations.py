@@ -194,6 +194,7 @@ def test_other_hardware_takes_the_place_of_a_dead_server(
     inviter, line = cluster[0], line_of(ServerId(2))
     old_line = inviter.store.ref(line)
     old_key = cluster.records(0)[2].ssh_key
+    old_token = token(cluster, 0)
     seat = cluster.add_hardware(tmp_path / "new", 2)
     cluster.start(seat)
     box = cluster[seat]
@@ -213,8 +214,10 @@ def test_other_hardware_takes_the_place_of_a_dead_server(
     accepted = inviter.desk.accept(ADMIN)
     assert isinstance(accepted, Unification), accepted
     assert accepted.open_rows == ()
-    request_id = uuid4().hex
-    assert isinstance(inviter.desk.commit_unification(ADMIN, "Replace", request_id), Committed)
+    assert (SNMP, "community") in accepted.secrets
+    committed = inviter.desk.commit_unification(ADMIN, "Replace", uuid4().hex)
+    assert isinstance(committed, Committed)
+    assert f"{SNMP} community" in inviter.store.revision(CommitId(committed.revision)).message
     wait(lambda: box.roster.member(ServerId(2)) is not None, box.desk.join_progress)
     cluster.ready(0, 1, seat)
 
@@ -227,8 +230,11 @@ def test_other_hardware_takes_the_place_of_a_dead_server(
     assert [former.ssh_key for former in record.former_keys] == [old_key]
     assert "hostname bqn2" in cluster.files(seat)["servers/2/hostname.conf"]
     assert cluster.files(seat)[SNMP] == cluster.files(0)[SNMP]
+    assert token(cluster, 0) != old_token
+    assert opens(box, token(cluster, 0))
     cluster.start(2)
     wait(lambda: alone(cluster[2]), cluster[2].desk.overview)
+    assert not opens(cluster[2], token(cluster, 0))
     assert inviter.desk.overview().state == "ready"
 
 
