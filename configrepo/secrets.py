@@ -186,6 +186,8 @@ class _Work:
 
     def block(self, block: Block) -> Block:
         """The block with its secrets changed."""
+        if not any(secret_positions(side) for side in (block, *block.children)):
+            return block
         path = path_of(block, self._server, self._common)
         words = self._words(block, path)
         children = tuple(self._child(child, path, block) for child in block.children)

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configrepo.cluster_settings import cluster_settings
-from configrepo.layout import effective_text
+from configrepo.layout import document_of
 from configrepo.model import Document, Files
 from configrepo.sealing import Keyring
 from configrepo.secrets import reseal_files, seal_document, seal_files
+from configrepo.writer import canonical_text
 from scheduler.applying import text_hash
 
 
@@ -98,13 +99,13 @@ class Vault:
             ring = ring.sealing_with(named)
         return seal_files(files, ring, self._hash_password)
 
-    def effective(self, files: Files, server: str) -> str:
-        """The canonical text that `server` runs with these files, sealed by the current key."""
+    def effective(self, files: Files, server: str) -> Document:
+        """What `server` runs with these files, sealed by the current key."""
         scope = ("common/", f"servers/{server}/")
-        return effective_text(
+        return document_of(
             self.reseal({p: t for p, t in files.items() if p.startswith(scope)}), server
         )
 
     def running_hash(self, files: Files, server: str) -> str:
         """The hash that `server` must report when it runs these files."""
-        return text_hash(self.effective(files, server))
+        return text_hash(canonical_text(self.effective(files, server)))

@@ -93,3 +93,29 @@ def test_joining_with_another_key_is_no_drift_and_the_hashes_agree_again(site: S
     assert running.result == "applied"
     assert running.hash == site.expected(site.commit) != before
     assert site.applied_by().apply(site.commit).hash == running.hash
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EXAMPLE.read_text(),
+        "! a header\n!\n! why\nuser ana\n password x\n role viewer\nstrange\n password y\n! last\n",
+        "strange one\n token in-clear\n apikey other\nsnmp\n community public\n",
+        "",
+    ],
+)
+def test_what_was_written_here_is_understood_as_if_it_had_to_be_read(site: Site, text: str) -> None:
+    # Committed as it is: a secret that is still in clear must come out the same both ways.
+    files = files_of(read(text).document, "1")
+    commit = site.replica.commit_files(files, "refs/heads/server/2")
+
+    def fresh() -> RunningText:
+        return RunningText(site.replica.store, site.vault, ServerId(1))
+
+    texts = fresh()
+    wanted = texts.wanted(commit)
+    opened = texts.opened(wanted)
+    assert opened == fresh().opened(wanted)
+    assert texts.sealed(opened.encode()) == fresh().sealed(opened.encode())
+    other = (opened.removesuffix("end\n") + "policy rate extra\n acm on\nend\n").encode()
+    assert texts.sealed(other) == fresh().sealed(other)
