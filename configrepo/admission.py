@@ -34,6 +34,8 @@ from configrepo.revision import CommitId
 MOST_ENTRIES = 40_000
 LARGEST_BLOB = 16 * 1024 * 1024
 LARGEST_TREE_OR_COMMIT = 4 * 1024 * 1024
+MOST_OBJECTS = 200_000
+MOST_UNFOLDED = 64 * 1024 * 1024
 MOST_REFS = 1_024
 TOO_MANY_REFS = f"a push moves at most {MOST_REFS} refs"
 LARGEST_NOTE = 64 * 1024
@@ -65,7 +67,8 @@ class Brought:
     `commits` are the new ones, oldest first. `kinds` are git's kinds of the new objects,
     `heaviest` the largest new tree or commit in bytes, `most_entries` the largest number of
     files in one new tree. Where a limit is already broken neither files nor commits are
-    listed (`listed` False).
+    listed (`listed` False); `objects` and `unfolded` (bytes) are told only if they are the
+    limit that was broken.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -75,6 +78,8 @@ class Brought:
     files: tuple[IncomingFile, ...] = ()
     listed: bool = True
     commits: tuple[CommitId, ...] = ()
+    objects: int = 0
+    unfolded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,8 @@ def is_notes(ref: str) -> bool:
 
 def refusal_of_notes(brought: Brought) -> str | None:
     """Why these objects cannot be let in as notes; None if they can."""
+    if (sentence := _refusal_of_amount(brought)) is not None:
+        return sentence
     strange = brought.kinds - {"commit", "tree", "blob"}
     if strange or brought.heaviest > LARGEST_TREE_OR_COMMIT or not brought.listed:
         return "what was sent is not a line of notes"
@@ -193,6 +200,25 @@ def refusal_of_notes(brought: Brought) -> str | None:
 
 def refusal_of_trees(brought: Brought) -> str | None:
     """Why these objects cannot be let in; None if they can."""
+    if (sentence := _refusal_of_amount(brought) or _refusal_of_sizes(brought)) is not None:
+        return sentence
+    for file in brought.files:
+        if file.mode != FILE_MODE:
+            return f"{_shown(file.path)}: only plain files are let in, not mode {file.mode:o}"
+        if not path_allowed(file.path):
+            return f"{_shown(file.path)}: not a place of the configuration"
+    return None
+
+
+def _refusal_of_amount(brought: Brought) -> str | None:
+    if brought.objects:
+        return f"{brought.objects} objects are more than may come at a time"
+    if brought.unfolded:
+        return f"what was sent unfolds to {brought.unfolded} bytes, more than may come at a time"
+    return None
+
+
+def _refusal_of_sizes(brought: Brought) -> str | None:
     strange = brought.kinds - {"commit", "tree", "blob"}
     if strange:
         return f"objects of kind {', '.join(sorted(strange))} are not part of a configuration"
@@ -202,11 +228,6 @@ def refusal_of_trees(brought: Brought) -> str | None:
         return f"a file of {brought.largest_blob} bytes is too large"
     if brought.most_entries > MOST_ENTRIES or not brought.listed:
         return f"a configuration has at most {MOST_ENTRIES} files"
-    for file in brought.files:
-        if file.mode != FILE_MODE:
-            return f"{_shown(file.path)}: only plain files are let in, not mode {file.mode:o}"
-        if not path_allowed(file.path):
-            return f"{_shown(file.path)}: not a place of the configuration"
     return None
 
 

@@ -28,6 +28,9 @@ from configrepo.revision import CommitId, RefUpdate, is_commit_id
 
 TIME_LIMIT_S = 30.0
 _ZERO = "0" * 40
+_BOUNDED = ("/usr/bin/prlimit", f"--as={256 << 20}", "--cpu=60")
+"""Before a git that reads what is not let in yet: bytes of memory, seconds of work."""
+
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/nonexistent",
@@ -46,10 +49,12 @@ def start(
     arguments: Sequence[str],
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    limits: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start git on the bare repository at `path`, in a process group of its own."""
     scrubbed = [f"{key}={value}" for key, value in {**_ENVIRONMENT, **(environment or {})}.items()]
     argv = [
+        *limits,
         "/usr/bin/env",
         "-i",
         *scrubbed,
@@ -104,9 +109,11 @@ def run(
         StoreError: another exit status, or the time limit; carries git's words.
     """
     directories = _object_directories(path, quarantine)
-    process = start(path, [f"--git-dir={path}", *arguments], subprocess.PIPE, directories)
+    limits = _BOUNDED if quarantine is not None else ()
+    words = [f"--git-dir={path}", *arguments]
+    process = start(path, words, subprocess.PIPE, directories, limits)
     try:
-        output, words = process.communicate(stdin, time_limit_s)
+        output, complaint = process.communicate(stdin, time_limit_s)
     except subprocess.TimeoutExpired:
         raise StoreError(f"git {arguments[0]} did not end within {time_limit_s:g} s") from None
     finally:
@@ -115,7 +122,7 @@ def run(
             if pipe is not None:
                 pipe.close()
     if process.returncode not in answers:
-        raise _failure(arguments[0], process.returncode, words)
+        raise _failure(arguments[0], process.returncode, complaint)
     return process.returncode, output
 
 
@@ -298,7 +305,8 @@ def index_pack(path: Path, pack: IO[bytes], quarantine: Path | None = None) -> N
         quarantine: the object directory to put it into instead of the repository's own.
     """
     arguments = [f"--git-dir={path}", "index-pack", "--stdin", "--strict", "--fsck-objects"]
-    process = start(path, arguments, pack, _object_directories(path, quarantine))
+    limits = _BOUNDED if quarantine is not None else ()
+    process = start(path, arguments, pack, _object_directories(path, quarantine), limits)
     try:
         _, words = process.communicate(timeout=TIME_LIMIT_S * 4)
     except subprocess.TimeoutExpired:

@@ -2,7 +2,8 @@
 
 It stands in the repository's own file and not in the environment, because `git push`
 strips `GIT_CONFIG_*` for the receiving side. Everything written is fsynced, everything
-received is checked, nothing is collected or pruned behind our back, and the hooks come
+received is checked, nothing is collected or pruned behind our back, only a part of a large
+pack is in memory at a time (receiving has little of it), and the hooks come
 from the installed release (docs/adr names the measurements).
 
 Pure.
@@ -22,6 +23,9 @@ _TEXT = """\
 \tfsync = all
 \tfsyncMethod = fsync
 \tfilesRefLockTimeout = 500
+\tpackedGitWindowSize = 16777216
+\tpackedGitLimit = 100663296
+\tdeltaBaseCacheLimit = 33554432
 [receive]
 \tfsckObjects = true
 \tdenyNonFastForwards = true

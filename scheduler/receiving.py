@@ -40,7 +40,7 @@ from configrepo.admission import (
 from configrepo.authorship import Keys
 from configrepo.errors import ConfigRepoError, DiskFull
 from configrepo.model import ServerId
-from configrepo.store import CommitId, Store, facts_of_push
+from configrepo.store import FETCHED, PUSHED, CommitId, Limits, Store, facts_of_push
 from scheduler.state_dir import read_json, write_json
 
 SOCKET: Final = "receive.sock"
@@ -208,22 +208,25 @@ class Receiver:
         if not place.resolve().is_relative_to((self._store.path / "objects").resolve()):
             return Denied("the objects of the push are not where they belong")
         with self._store.in_quarantine(place) as view:
-            return self.judge(view, call.peer, call.lines)
+            return self.judge(view, call.peer, call.lines, PUSHED)
 
-    def judge(self, view: Store, peer: ServerId, lines: Sequence[str]) -> Admitted | Denied:
+    def judge(
+        self, view: Store, peer: ServerId, lines: Sequence[str], limits: Limits = FETCHED
+    ) -> Admitted | Denied:
         """Whether refs may move, as if `peer` had pushed; the caller moves them at once.
 
         Args:
             view: sees the new objects.
             peer: who brings them.
             lines: `<old> <new> <ref>` each.
+            limits: how much may come at a time.
 
         Raises:
             DiskFull: the accepted term cannot be written down.
             StoreError: the objects cannot be read.
         """
         situation = self._situation()
-        facts = self._facts(view, peer, lines, situation)
+        facts = self._facts(view, peer, lines, situation, limits)
         with self._lock:
             return self._settle(facts, situation.cluster)
 
@@ -232,10 +235,15 @@ class Receiver:
     ) -> str | None:
         """Why what was fetched from `peer` cannot be kept; None if it can. No ref moves."""
         lines = [f"{self._store.ref(ref) or _NONE} {new} {ref}" for ref, new in found.items()]
-        return refusal_of_contents(self._facts(view, peer, lines, self._situation()))
+        return refusal_of_contents(self._facts(view, peer, lines, self._situation(), FETCHED))
 
     def _facts(
-        self, view: Store, peer: ServerId, lines: Sequence[str], situation: Situation
+        self,
+        view: Store,
+        peer: ServerId,
+        lines: Sequence[str],
+        situation: Situation,
+        limits: Limits,
     ) -> PushFacts:
         joining = peer in situation.joining - situation.members
         return facts_of_push(
@@ -248,6 +256,7 @@ class Receiver:
             epoch=situation.epoch,
             accepted=None,
             keys=situation.keys,
+            limits=limits,
         )
 
     def _settle(self, facts: PushFacts, cluster: str | None) -> Admitted | Denied:

@@ -48,6 +48,9 @@ from scheduler.ssh import SshPool, SshStream, SshTarget
 PARALLEL: Final = 8
 _OURS: Final = "BQN: "
 _MOST_WORDS: Final = 300
+TOO_LARGE: Final = "what was sent is larger than the other server unpacks"
+_LIMITS: Final = ("over limit", "Out of memory", "maximum allowed size")
+"""Git's words where the gate's bounds on memory and size end it."""
 
 Judge = Callable[[Store, Mapping[str, CommitId]], str | None]
 """Why what was fetched is not let in; None if it is."""
@@ -390,7 +393,8 @@ def failure_of(server: ServerId, pushed: Pushed) -> SchedulerError:
     does that fetches by itself.
     """
     said = refusal_of(pushed)
-    if said.startswith(DISK_FULL) or any(line.startswith(_OURS) for line in pushed.messages):
+    ours = any(line.startswith(_OURS) for line in pushed.messages)
+    if ours or said.startswith((DISK_FULL, TOO_LARGE)):
         return RemoteRefused(said)
     return Unreachable(f"git on server {server} did not move the refs: {said}")
 
@@ -403,6 +407,9 @@ def refusal_of(pushed: Pushed) -> str:
     said = "; ".join(sorted({*pushed.refused.values()}))
     if any("No space left" in line for line in pushed.messages) or "No space left" in said:
         return _shown(f"{DISK_FULL}: {said}")
+    large = next((line for line in pushed.messages if any(w in line for w in _LIMITS)), None)
+    if large is not None:
+        return _shown(f"{TOO_LARGE}: {large.removeprefix('fatal: ')}")
     return _shown(said)
 
 

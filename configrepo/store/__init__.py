@@ -14,14 +14,18 @@ Core.
 
 from configrepo.revision import CommitId, Person, RefUpdate, Revision
 from configrepo.sshsig import Signer
+from configrepo.store.intake import FETCHED, PUSHED, Limits
 from configrepo.store.objects import Entry
 from configrepo.store.push_facts import facts_of_push
 from configrepo.store.repository import Store
 from configrepo.store.transfer import Pushed, Stream
 
 __all__ = [
+    "FETCHED",
+    "PUSHED",
     "CommitId",
     "Entry",
+    "Limits",
     "Person",
     "Pushed",
     "RefUpdate",

@@ -1,16 +1,20 @@
 """Looks at what commits bring that is not here yet, before they are let in.
 
 The objects may come from a server that lies: a tree can be huge, endlessly deep, or a
-few objects that unfold to millions of files. So kinds and sizes are looked at first without
-inflating anything (of a small push here, else by git), files are counted per tree and not
-per path, and the walk is bounded.
+few objects that unfold to millions of files. So how many they are is read from the head of
+the pack, kinds and sizes are looked at next without inflating anything (of a small push
+here, else by git), files are counted per tree and not per path, no further than it takes to
+refuse, and only some trees are kept in memory.
 
 Edge: the repository on disk.
 """
 
 from __future__ import annotations
 
+import struct
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from configrepo import git
@@ -18,6 +22,8 @@ from configrepo.admission import (
     DIRECTORY_MODE,
     LARGEST_TREE_OR_COMMIT,
     MOST_ENTRIES,
+    MOST_OBJECTS,
+    MOST_UNFOLDED,
     Brought,
     IncomingFile,
 )
@@ -27,14 +33,38 @@ from configrepo.store.objects import Objects
 
 _DEEPEST = 8
 _MOST_NEW = 400_000
+_KEPT_ENTRIES = 100_000
+_PACK_HEAD = struct.Struct(">4sII")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may come at a time: objects, and bytes that they unfold to (None: any)."""
+
+    objects: int
+    size: int | None = None
+
+
+PUSHED = Limits(MOST_OBJECTS, MOST_UNFOLDED)
+"""Servers send in slices (`configrepo.store.packing`) that are far smaller than this."""
+
+FETCHED = Limits(2 * MOST_OBJECTS)
+"""What was missed for long is fetched at once; the size of the pack is bounded elsewhere."""
 
 
 def brought_by(
-    path: Path, objects: Objects, tips: Sequence[CommitId], quarantine: Path | None
+    path: Path,
+    objects: Objects,
+    tips: Sequence[CommitId],
+    quarantine: Path | None,
+    limits: Limits = FETCHED,
 ) -> Brought:
     """What `tips` reach that no ref of the repository does."""
     if not tips:
         return Brought()
+    count = 0 if quarantine is None else _packed(quarantine)
+    if count > limits.objects:
+        return Brought(objects=count, listed=False)
     loose = Loose.in_directory(objects, quarantine)
     if loose is not None and loose.kinds_of(tips) is None:
         loose = None
@@ -44,16 +74,30 @@ def brought_by(
     largest = max((size for kind, size in sizes.values() if kind == "blob"), default=0)
     if heaviest > LARGEST_TREE_OR_COMMIT or not kinds <= {"commit", "tree", "blob"}:
         return Brought(kinds, heaviest, largest, listed=False)
+    unfolded = sum(size for _, size in sizes.values())
+    if limits.size is not None and unfolded > limits.size:
+        return Brought(kinds, heaviest, largest, unfolded=unfolded, listed=False)
     commits = None if loose is None else loose.commits(tips)
     if commits is None:
         sizes = _sizes(path, tips, quarantine)
         commits = git.rev_list(path, tips, unknown_only=True, quarantine=quarantine)
     look = _Look(objects, sizes)
-    most = max((look.count(objects.tree_id(one), 0) for one in commits), default=0)
+    most = look.most(commits)
     if most <= MOST_ENTRIES:
         look.walk(commits)
     oldest_first = tuple(reversed(commits))
     return Brought(kinds, heaviest, largest, most, tuple(look.files), look.complete, oldest_first)
+
+
+def _packed(quarantine: Path) -> int:
+    """How many objects the packs of a quarantine say they hold."""
+    count = 0
+    for pack in (quarantine / "pack").glob("*.pack"):
+        with pack.open("rb") as file:
+            head = file.read(_PACK_HEAD.size)
+        if len(head) == _PACK_HEAD.size:
+            count += _PACK_HEAD.unpack(head)[2]
+    return count
 
 
 def _sizes(
@@ -70,21 +114,32 @@ class _Look:
         self.complete = False
         self._objects = objects
         self._sizes = sizes
-        self._children: dict[str, frozenset[tuple[str, int, str]]] = {}
+        self._children: OrderedDict[str, frozenset[tuple[str, int, str]]] = OrderedDict()
+        self._kept = 0
         self._counts: dict[tuple[str, int], int] = {}
         self._seen: dict[str, set[tuple[str, int, str]]] = {}
         self._new = 0
 
-    def count(self, tree: str, depth: int) -> int:
+    def most(self, commits: Sequence[CommitId]) -> int:
+        """The most files in the tree of one commit; no more are counted once it is too many."""
+        most = 0
+        for commit in commits:
+            most = max(most, self._count(self._objects.tree_id(commit), 0))
+            if most > MOST_ENTRIES:
+                break
+        return most
+
+    def _count(self, tree: str, depth: int) -> int:
         """How many files a tree unfolds to; what lies too deep counts as one."""
         if depth > _DEEPEST:
             return 1
         known = self._counts.get((tree, depth))
         if known is None:
-            known = sum(
-                self.count(inner, depth + 1) if mode == DIRECTORY_MODE else 1
-                for _, mode, inner in self._children_of(tree)
-            )
+            known = 0
+            for _, mode, inner in self._children_of(tree):
+                known += self._count(inner, depth + 1) if mode == DIRECTORY_MODE else 1
+                if known > MOST_ENTRIES:
+                    break
             self._counts[tree, depth] = known
         return known
 
@@ -116,4 +171,9 @@ class _Look:
             children = self._objects.children(tree)
             known = frozenset((entry.path, entry.mode, entry.blob) for entry in children)
             self._children[tree] = known
+            self._kept += len(known)
+            while self._kept > _KEPT_ENTRIES and len(self._children) > 1:
+                self._kept -= len(self._children.popitem(last=False)[1])
+        else:
+            self._children.move_to_end(tree)
         return known

@@ -14,6 +14,7 @@ from typing import Literal
 from configrepo import git
 from configrepo.admission import (
     CLUSTER,
+    MOST_UNFOLDED,
     Brought,
     PushedRef,
     PushFacts,
@@ -28,10 +29,12 @@ from configrepo.layout import read_files
 from configrepo.members import FOLDER, members_of
 from configrepo.model import Problem, ServerId, Severity
 from configrepo.revision import CommitId
+from configrepo.store.intake import FETCHED, Limits, brought_by
 from configrepo.store.loose import Loose
 from configrepo.store.repository import Store
 
 _NONE = "0" * 40
+_TOO_MUCH_CHANGES = f"more than {MOST_UNFOLDED} bytes change at a time"
 
 
 def facts_of_push(
@@ -45,6 +48,7 @@ def facts_of_push(
     epoch: int,
     accepted: tuple[int, ServerId] | None,
     keys: Keys,
+    limits: Limits = FETCHED,
 ) -> PushFacts:
     """Gather the facts of one push.
 
@@ -58,6 +62,7 @@ def facts_of_push(
         epoch: as in `PushFacts`.
         accepted: as in `PushFacts`.
         keys: as in `PushFacts`.
+        limits: how much may come at a time.
 
     Raises:
         StoreError: a line is not git's, or git could not answer.
@@ -66,8 +71,10 @@ def facts_of_push(
     tips = list(dict.fromkeys(new for _, new, _ in moves if new is not None))
     loose = Loose.in_directory(view.objects, view.quarantine)
     kinds = _kinds(view, tips, loose)
-    brought = view.brought_by(_tips(moves, notes=False))
-    notes = view.brought_by(_tips(moves, notes=True))
+    brought, notes = (
+        brought_by(view.path, view.objects, _tips(moves, notes=kind), view.quarantine, limits)
+        for kind in (False, True)
+    )
     sound = refusal_of_trees(brought) is None and refusal_of_notes(notes) is None
     makers = _Makers(view)
     refs = tuple(
@@ -195,6 +202,7 @@ def _problems(view: Store, cluster: PushedRef) -> tuple[Problem, ...]:
     before = {} if cluster.old is None else view.entries(cluster.old)
     texts = {}
     unreadable = []
+    size = 0
     for path, entry in view.entries(cluster.new).items():
         if before.get(path) == entry:
             continue
@@ -202,4 +210,9 @@ def _problems(view: Store, cluster: PushedRef) -> tuple[Problem, ...]:
             texts[path] = view.objects.text(entry.blob)
         except StoreError:
             unreadable.append(Problem(Severity.ERROR, 0, 0, "found bytes, expected UTF-8", path))
+            continue
+        size += len(texts[path])
+        if size > MOST_UNFOLDED:
+            # One large file may stand in many places.
+            return (Problem(Severity.ERROR, 0, 0, _TOO_MUCH_CHANGES, path),)
     return (*unreadable, *read_files(texts))

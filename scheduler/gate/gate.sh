@@ -73,9 +73,17 @@ done
 
 [ "$who" = "server $peer" ] || note fetches
 
-# A pack that never ends costs at most this much time and memory (1 KiB units).
-ulimit -t 120
-ulimit -v 2097152
+# A pack that never ends, or unfolds without end, costs at most this much time and memory
+# (1 KiB units); git itself stops at a single object that is larger than any file may be.
+alloc=
+if [ "$verb" = receive-pack ]; then
+    ulimit -t 20
+    ulimit -v 262144
+    alloc=GIT_ALLOC_LIMIT=33554432
+else
+    ulimit -t 120
+    ulimit -v 2097152
+fi
 
 hooks=${0%/*}
 if [ "$who" = "server $peer" ]; then
@@ -86,6 +94,6 @@ fi
 exec /usr/bin/env -i \
     PATH="$PATH" LC_ALL=C HOME=/nonexistent \
     GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 \
-    GIT_OPTIONAL_LOCKS=0 BQN_PEER="$peer" BQN_STATE="$state" \
-    "$git" --no-replace-objects -c core.hooksPath="$hooks" \
+    GIT_OPTIONAL_LOCKS=0 BQN_PEER="$peer" BQN_STATE="$state" $alloc \
+    "$git" --no-replace-objects -c core.hooksPath="$hooks" -c core.bigFileThreshold=1024g \
     -c uploadpack.hideRefs="$hidden" "$verb" "$state/config.git"

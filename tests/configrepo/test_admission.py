@@ -216,6 +216,18 @@ def test_limits_are_named() -> None:
         assert words in sentence(replace(FACTS, brought=brought))
 
 
+@pytest.mark.parametrize(
+    ("brought", "words"),
+    [
+        (Brought(objects=200_001, listed=False), "200001 objects are more than may come at a time"),
+        (Brought(unfolded=70_000_000, listed=False), "unfolds to 70000000 bytes"),
+    ],
+)
+def test_more_than_may_come_at_a_time_is_refused(brought: Brought, words: str) -> None:
+    assert words in sentence(replace(FACTS, brought=brought))
+    assert words in sentence(replace(FACTS, notes=brought))
+
+
 def test_a_cluster_that_cannot_be_read_is_refused_with_the_place() -> None:
     problem = Problem(Severity.ERROR, 2, 1, "found `x`", "common/ntp.conf")
     assert sentence(replace(FACTS, problems=(problem,))) == "common/ntp.conf: line 2: found `x`"

@@ -5,7 +5,6 @@ Edge: processes.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -89,8 +88,3 @@ def push(
             return source.store.push(pipe, dict(refs))
         except TransferFailed:
             return None
-
-
-def children_peak_mib() -> float:
-    """The most memory that any ended child of this process has ever used."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from configrepo.store import CommitId
-from tests.faults.far_end import children_peak_mib, gate_of
+from tests.faults.far_end import gate_of
+from tests.faults.packs import Object, commit_on, delivered, name_of, pack_of, tree
 from tests.support.replicas import CLUSTER, Replica
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
@@ -29,10 +28,6 @@ NAMES = (
     b"n\xcc\x83tp.conf", b"NTP.CONF", b"ntp.conf\r", b"config", b"hooks", b"",
 )  # fmt: skip
 """Modes and names that git's own check refuses, and those that it lets through."""
-KINDS = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
-WHO = b"x <x@x> 1800000000 +0000"
-
-Object = tuple[str, bytes]
 
 
 @pytest.fixture
@@ -47,57 +42,6 @@ def pair(tmp_path: Path) -> Iterator[tuple[Replica, Replica]]:
     yield zero, one
     zero.close()
     one.close()
-
-
-def name_of(one: Object) -> bytes:
-    kind, data = one
-    head = f"{kind} {len(data)}\0".encode()
-    return hashlib.sha1(head + data, usedforsecurity=False).digest()
-
-
-def entry(kind: int, size: int) -> bytes:
-    """The head of an object in a pack."""
-    first, size = (kind << 4) | (size & 15), size >> 4
-    out = bytearray()
-    while size:
-        out.append(first | 0x80)
-        first, size = size & 0x7F, size >> 7
-    out.append(first)
-    return bytes(out)
-
-
-def pack_of(objects: Sequence[Object]) -> bytes:
-    body = b"PACK" + struct.pack(">II", 2, len(objects))
-    for kind, data in objects:
-        body += entry(KINDS[kind], len(data)) + zlib.compress(data, 1)
-    return body + hashlib.sha1(body, usedforsecurity=False).digest()
-
-
-def tree(*entries: tuple[bytes, bytes, bytes]) -> Object:
-    return "tree", b"".join(mode + b" " + name + b"\0" + inner for mode, name, inner in entries)
-
-
-def commit_on(root: Object, parent: str) -> Object:
-    lines = (b"tree " + name_of(root).hex().encode(), b"parent " + parent.encode())
-    return "commit", b"\n".join((*lines, b"author " + WHO, b"committer " + WHO, b"", b"x\n"))
-
-
-def delivered(one: Replica, new: str, pack: bytes, refs: Sequence[str] = (CLUSTER,)) -> bytes:
-    """Push a pack by hand; all that is answered."""
-    old = one.store.ref(CLUSTER) or "0" * 40
-    lines = []
-    for number, ref in enumerate(refs):
-        before = old if ref == CLUSTER else "0" * 40
-        line = f"{before} {new} {ref}".encode()
-        line += b"\0report-status atomic" if number == 0 else b""
-        lines.append(f"{len(line) + 4:04x}".encode() + line)
-    with gate_of(one.state, 0) as pipe:
-        stdout, stdin = pipe.process.stdout, pipe.process.stdin
-        assert stdout is not None
-        assert stdin is not None
-        with suppress(BrokenPipeError), stdin:
-            stdin.write(b"".join(lines) + b"0000" + pack)
-        return stdout.read()
 
 
 def everything(folder: Path) -> set[str]:
@@ -136,95 +80,6 @@ def test_no_tree_outside_the_allow_list_is_let_in(
         refused(one, head, name_of(made).hex(), pack_of([blob, common, root, made]))
     print(f"{len(every)} malicious trees, none let in")
     assert one.store.fsck() is None
-
-
-def bomb(what: str, head: str) -> tuple[str, bytes]:
-    """The tip and the pack of something that is small on the way and large when opened."""
-    blob: Object = ("blob", b"x\n")
-    objects: list[Object] = [blob]
-    if what == "ten times ten times ten":
-        level = tree(*[(b"100644", b"f%d.conf" % n, name_of(blob)) for n in range(10)])
-        objects.append(level)
-        for _ in range(9):
-            level = tree(*[(b"40000", b"d%d" % n, name_of(level)) for n in range(10)])
-            objects.append(level)
-    elif what == "a chain of 5,000 directories":
-        level = tree((b"100644", b"f.conf", name_of(blob)))
-        objects.append(level)
-        for _ in range(5000):
-            level = tree((b"40000", b"d", name_of(level)))
-            objects.append(level)
-    elif what == "a file of 120 MiB of zeros":
-        large: Object = ("blob", bytes(120 << 20))
-        level = tree((b"100644", b"ntp.conf", name_of(large)))
-        objects += [large, level]
-    elif what == "a directory of 300,000 files":
-        names = (b"%06d.conf" % n for n in range(300_000))
-        level = tree(*[(b"100644", name, name_of(blob)) for name in names])
-        objects.append(level)
-    else:
-        noise: Object = ("blob", Random(1).randbytes(30 << 20))
-        level = tree((b"100644", b"ntp.conf", name_of(noise)))
-        objects += [noise, level]
-    root = tree((b"40000", b"common", name_of(level)))
-    made = commit_on(root, head)
-    return name_of(made).hex(), pack_of([*objects, root, made])
-
-
-@pytest.mark.parametrize(
-    "what",
-    [
-        "30 MiB of noise",
-        "ten times ten times ten",
-        "a chain of 5,000 directories",
-        "a directory of 300,000 files",
-        "a file of 120 MiB of zeros",
-    ],
-)
-def test_a_pack_bomb_is_refused(pair: tuple[Replica, Replica], what: str) -> None:
-    _, one = pair
-    head = one.store.ref(CLUSTER)
-    assert head is not None
-    new, pack = bomb(what, head)
-    before = children_peak_mib()
-    answer = refused(one, head, new, pack)
-    print(
-        f"{what}: {len(pack)} bytes, {answer[-160:]!r}, children {before} -> {children_peak_mib()}"
-    )
-
-
-def delta_bomb(head: str) -> tuple[str, bytes]:
-    """A file of 8 MiB, and a delta that copies it twenty times."""
-    base: Object = ("blob", bytes(8 << 20))
-    copy = bytes([0x80 | 0x40 | 0x20 | 0x10]) + (8 << 20).to_bytes(3, "little")
-
-    def size(number: int) -> bytes:
-        out = bytearray()
-        while number > 0x7F:
-            out.append(number & 0x7F | 0x80)
-            number >>= 7
-        return bytes([*out, number])
-
-    delta = size(8 << 20) + size(160 << 20) + copy * 20
-    unfolded: Object = ("blob", bytes(160 << 20))
-    level = tree((b"100644", b"ntp.conf", name_of(unfolded)))
-    root = tree((b"40000", b"common", name_of(level)))
-    made = commit_on(root, head)
-    body = b"PACK" + struct.pack(">II", 2, 5)
-    body += entry(3, len(base[1])) + zlib.compress(base[1], 1)
-    body += entry(7, len(delta)) + name_of(base) + zlib.compress(delta)
-    for kind, data in (level, root, made):
-        body += entry(KINDS[kind], len(data)) + zlib.compress(data)
-    return name_of(made).hex(), body + hashlib.sha1(body, usedforsecurity=False).digest()
-
-
-def test_a_delta_bomb_is_refused(pair: tuple[Replica, Replica]) -> None:
-    _, one = pair
-    head = one.store.ref(CLUSTER)
-    assert head is not None
-    new, pack = delta_bomb(head)
-    answer = refused(one, head, new, pack)
-    print(f"delta: {len(pack)} bytes, {answer[-160:]!r}, children {children_peak_mib()}")
 
 
 def test_a_push_of_very_many_refs_is_refused(pair: tuple[Replica, Replica], full: bool) -> None:

@@ -1,0 +1,246 @@
+"""Packs that are small on the way and huge when opened, pushed by a member with a good key.
+
+Each is refused with a sentence, and until then neither git nor the running program takes
+more than a bounded amount of memory. `--full` adds those that cost git many seconds of work
+before it is ended.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from configrepo.errors import StoreError
+from configrepo.git import index_pack
+from configrepo.store import CommitId
+from tests.faults.far_end import gate_of
+from tests.faults.packs import (
+    Object,
+    commit_on,
+    copied,
+    delivered,
+    delta,
+    name_of,
+    pack_of,
+    pack_with,
+    tree,
+)
+from tests.support.replicas import CLUSTER, Replica
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
+
+MOST_MIB = 300.0
+MEASURED = Path(__file__).with_name("measured.py")
+BLOB: Object = ("blob", b"x\n")
+
+Bomb = Callable[[str], tuple[str, bytes]]
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Replica]:
+    """Server 1, which follows server 0 and has one commit of it."""
+    zero, one = Replica(tmp_path, 0), Replica(tmp_path, 1)
+    one.follow(zero)
+    one.receiver.start()
+    made = zero.commit("192.0.2.1")
+    with gate_of(one.state, 0) as pipe:
+        assert zero.store.push(pipe, {CLUSTER: made}).done
+    yield one
+    zero.close()
+    one.close()
+
+
+def whole(head: str, level: Object, *objects: Object) -> tuple[str, bytes]:
+    """The tip and the pack of a commit whose `common` is `level`."""
+    root = tree((b"40000", b"common", name_of(level)))
+    made = commit_on(root, head)
+    return name_of(made).hex(), pack_of([*objects, level, root, made])
+
+
+def noise(head: str) -> tuple[str, bytes]:
+    blob: Object = ("blob", Random(1).randbytes(30 << 20))
+    return whole(head, tree((b"100644", b"ntp.conf", name_of(blob))), blob)
+
+
+def zeros(head: str, size: int) -> tuple[str, bytes]:
+    blob: Object = ("blob", bytes(size))
+    return whole(head, tree((b"100644", b"ntp.conf", name_of(blob))), blob)
+
+
+def many_zeros(head: str) -> tuple[str, bytes]:
+    blobs: list[Object] = [("blob", b"%d" % n + bytes(15 << 20)) for n in range(6)]
+    entries = [(b"100644", b"f%02d.conf" % n, name_of(blob)) for n, blob in enumerate(blobs)]
+    return whole(head, tree(*entries), *blobs)
+
+
+def unfolding(head: str) -> tuple[str, bytes]:
+    level = tree(*[(b"100644", b"f%d.conf" % n, name_of(BLOB)) for n in range(10)])
+    objects = [BLOB, level]
+    for _ in range(9):
+        level = tree(*[(b"40000", b"d%d" % n, name_of(level)) for n in range(10)])
+        objects.append(level)
+    return whole(head, level, *objects[:-1])
+
+
+def deep(head: str) -> tuple[str, bytes]:
+    level = tree((b"100644", b"f.conf", name_of(BLOB)))
+    objects = [BLOB, level]
+    for _ in range(5000):
+        level = tree((b"40000", b"d", name_of(level)))
+        objects.append(level)
+    return whole(head, level, *objects[:-1])
+
+
+def wide(head: str) -> tuple[str, bytes]:
+    level = tree(*[(b"100644", b"%06d.conf" % n, name_of(BLOB)) for n in range(300_000)])
+    return whole(head, level, BLOB)
+
+
+def many_wide(head: str) -> tuple[str, bytes]:
+    """Each tree is small enough for itself."""
+    inner = [
+        tree(*[(b"100644", b"%d-%06d" % (n, m), name_of(BLOB)) for m in range(100_000)])
+        for n in range(10)
+    ]
+    return whole(
+        head,
+        tree(*[(b"40000", b"d%d" % n, name_of(one)) for n, one in enumerate(inner)]),
+        BLOB,
+        *inner,
+    )
+
+
+def many_objects(head: str) -> tuple[str, bytes]:
+    blobs: list[Object] = [("blob", b"%d" % n) for n in range(210_000)]
+    names = [name_of(blob) for blob in blobs]
+    inner = [
+        tree(*[(b"100644", b"%06d" % m, names[m]) for m in range(start, start + 70_000)])
+        for start in range(0, 210_000, 70_000)
+    ]
+    level = tree(*[(b"40000", b"d%d" % n, name_of(one)) for n, one in enumerate(inner)])
+    return whole(head, level, *blobs, *inner)
+
+
+def folded(head: str) -> tuple[str, bytes]:
+    """A file of 8 MiB, and a delta that copies it twenty times."""
+    base: Object = ("blob", bytes(8 << 20))
+    large: Object = ("blob", bytes(160 << 20))
+    level = tree((b"100644", b"ntp.conf", name_of(large)))
+    root = tree((b"40000", b"common", name_of(level)))
+    made = commit_on(root, head)
+    entry = delta(base, copied(0, 8 << 20) * 20, 160 << 20)
+    return name_of(made).hex(), pack_with([base, level, root, made], entry)
+
+
+def folded_and_deep(head: str, levels: int) -> tuple[str, bytes]:
+    """A directory of 100,000 files in which the same lies again, and so on; each a delta."""
+    files = b"".join(b"100644 %06d\0" % n + name_of(BLOB) for n in range(100_000))
+    first: Object = ("tree", files)
+    level: Object = ("tree", files + b"40000 d\0" + name_of(first))
+    objects = [BLOB, first, level]
+    kept = len(level[1]) - 20
+    entries = []
+    for _ in range(levels):
+        inner = name_of(level)
+        entries.append(delta(level, copied(0, kept) + b"\x14" + inner, kept + 20))
+        level = ("tree", files + b"40000 d\0" + inner)
+    root = tree((b"40000", b"common", name_of(level)))
+    made = commit_on(root, head)
+    return name_of(made).hex(), pack_with([*objects, root, made], *entries)
+
+
+TOO_LARGE_TO_UNPACK = b"over limit"
+BOMBS: dict[str, tuple[Bomb, bytes]] = {
+    "30 MiB of noise": (noise, b"exceeds maximum allowed size"),
+    "a file of 120 MiB": (lambda head: zeros(head, 120 << 20), TOO_LARGE_TO_UNPACK),
+    "6 files of 15 MiB": (many_zeros, b"more than may come at a time"),
+    "ten times ten times ten": (unfolding, b"at most 40000 files"),
+    "a chain of 5,000 directories": (deep, b"only plain files are let in"),
+    "a directory of 300,000 files": (wide, b"too large"),
+    "ten directories of 100,000 files": (many_wide, b"at most 40000 files"),
+    "a delta of 160 MiB": (folded, TOO_LARGE_TO_UNPACK),
+    "30 large directories in one another": (
+        lambda head: folded_and_deep(head, 30),
+        b"more than may come at a time",
+    ),
+}
+LONG: dict[str, tuple[Bomb, bytes]] = {
+    "90 large directories in one another": (lambda head: folded_and_deep(head, 90), b"Out of mem"),
+    "250 large directories in one another": (lambda head: folded_and_deep(head, 250), b""),
+    "2,000 large directories in one another": (
+        lambda head: folded_and_deep(head, 2_000),
+        b"unpack",
+    ),
+    "a file of 600 MiB": (lambda head: zeros(head, 600 << 20), TOO_LARGE_TO_UNPACK),
+    "210,000 objects": (many_objects, b"objects are more than may come at a time"),
+    "a file of 2 GiB": (lambda head: zeros(head, 2 << 30), TOO_LARGE_TO_UNPACK),
+}
+
+
+def own_peak_mib() -> float:
+    """The most memory that this process, with the receiving program in it, had."""
+    words = Path("/proc/self/status").read_text().split()
+    return int(words[words.index("VmHWM:") + 1]) / 1024
+
+
+def refused(one: Replica, bomb: Bomb, said: bytes, folder: Path) -> tuple[float, float]:
+    """Push it; the most memory of git, and by how much the program grew."""
+    head = one.store.ref(CLUSTER)
+    assert head is not None
+    new, pack = bomb(head)
+    peak = folder / "peak"
+    Path("/proc/self/clear_refs").write_text("5")
+    before = own_peak_mib()
+    under = (sys.executable, "-I", "-S", str(MEASURED), str(peak))
+    answer = delivered(one, new, pack, under=under)
+    assert said in answer, answer[-600:]
+    assert b"ok " + CLUSTER.encode() not in answer
+    assert one.store.ref(CLUSTER) == head
+    assert not one.store.has(CommitId(new))
+    return float(peak.read_text()), own_peak_mib() - before
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_a_pack_bomb_is_refused_in_bounded_memory(one: Replica, tmp_path: Path, what: str) -> None:
+    git_mib, own_mib = refused(one, *BOMBS[what], tmp_path)
+    print(f"{what}: git {git_mib:.0f} MiB, the program {own_mib:.0f} MiB more")
+    assert git_mib < MOST_MIB
+    assert own_mib < MOST_MIB
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_what_would_keep_git_busy_for_long_is_ended(
+    one: Replica, tmp_path: Path, full: bool, what: str
+) -> None:
+    if not full:
+        pytest.skip("takes many seconds of work: pytest tests/faults --full")
+    git_mib, own_mib = refused(one, *LONG[what], tmp_path)
+    print(f"{what}: git {git_mib:.0f} MiB, the program {own_mib:.0f} MiB more")
+    assert git_mib < MOST_MIB
+    assert own_mib < MOST_MIB
+
+
+def test_what_is_fetched_is_unpacked_in_bounded_memory_too(one: Replica, tmp_path: Path) -> None:
+    head = one.store.ref(CLUSTER)
+    assert head is not None
+    _, pack = zeros(head, 400 << 20)
+    place = one.store.path / "objects" / "tmp_objdir-fetch-x"
+    place.mkdir()
+    (place / "incoming").write_bytes(pack)
+    with (place / "incoming").open("rb") as file, pytest.raises(StoreError, match="emory"):
+        index_pack(one.store.path, file, place)
+
+
+def test_the_largest_that_is_allowed_is_let_in(one: Replica, tmp_path: Path) -> None:
+    """The bounds leave room for what servers really send."""
+    head = one.store.ref(CLUSTER)
+    assert head is not None
+    new, pack = zeros(head, 16 << 20)
+    answer = delivered(one, new, pack)
+    # Nobody signed it, and zeros are no configuration: it came as far as the rules.
+    assert b"unpack ok" in answer
+    assert b"ntp.conf: line 1" in answer, answer[-300:]
