@@ -186,7 +186,8 @@ class _Work:
 
     def block(self, block: Block) -> Block:
         """The block with its secrets changed."""
-        if not any(secret_positions(side) for side in (block, *block.children)):
+        sides: tuple[Block | Child, ...] = (block, *block.children)
+        if not any(secret_positions(side) for side in sides):
             return block
         path = path_of(block, self._server, self._common)
         words = self._words(block, path)
