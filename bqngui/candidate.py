@@ -22,6 +22,7 @@ from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
 from bqngui.review import choices_of, file_diffs, fingerprint, questions
 from bqngui.shell import desk
+from configrepo.errors import NotFound
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.apply_turn import CANARY, LONGEST_PAUSE_S, PAUSE, Staging, Turn, staging_of
@@ -149,6 +150,16 @@ def tell_committed(committed: Committed) -> None:
     flash(committed.revision, "commit")  # base.html shows who has it, and who runs it
 
 
+def to_commit(committed: Committed) -> ResponseReturnValue:
+    """Tell of a commit on its page; on the list of all while it has not arrived here yet."""
+    tell_committed(committed)
+    try:
+        desk().revision(committed.revision)
+    except NotFound:
+        return redirect(url_for("history.show"), 303)
+    return redirect(url_for("history.revision", revision=committed.revision), 303)
+
+
 @blueprint.get("/compare")
 @needs(Role.VIEWER)
 def compare() -> ResponseReturnValue:
@@ -183,8 +194,7 @@ def commit() -> ResponseReturnValue:
     staging = staging_asked(form)
     match desk().commit(current_person(), form.message, form.request_id, form.choices, staging):
         case Committed() as committed:
-            tell_committed(committed)
-            return redirect(url_for("history.revision", revision=committed.revision), 303)
+            return to_commit(committed)
         case Refused(sentence, problems):
             told = " ".join(p.message for p in problems)
             return _compare_page(_refused(form, f"{sentence} {told}".strip())), 409

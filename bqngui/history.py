@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
@@ -22,7 +22,7 @@ from bqngui.candidate import (
     new_request_id,
     objection,
     server_words,
-    tell_committed,
+    to_commit,
     writer_note,
 )
 from bqngui.login import current_person
@@ -128,8 +128,7 @@ def rollback(revision: str) -> ResponseReturnValue:
             current_person(), view.id, form.message, form.request_id, request.form.get("base", "")
         )
         if isinstance(outcome, Committed):
-            tell_committed(outcome)
-            return redirect(url_for(".revision", revision=outcome.revision), 303)
+            return to_commit(outcome)
         complaint = commit_told(outcome)
     kept = CommitForm(form.request_id, form.message, form.choices, complaint)
     return _rollback_page(view, kept), 422 if objection(form) else 409

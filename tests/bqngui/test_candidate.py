@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, expect
 
-from configrepo.model import Problem, Severity
+from configrepo.model import Problem, ServerId, Severity
 from configrepo.unify import Answer, RowId
 from scheduler.apply_turn import Staging
-from scheduler.views import CommitOutcome, Comparison, Person, Role
+from scheduler.views import CommitOutcome, Committed, Comparison, Person, Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import FakeDesk
@@ -42,6 +42,20 @@ class WarningDesk(FakeDesk):
     ) -> CommitOutcome:
         self.asked += 1
         return super().commit(person, message, request_id, choices, staging)
+
+
+class FarDesk(FakeDesk):
+    """A desk of a secondary that the commit has not reached yet."""
+
+    def commit(
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
+    ) -> CommitOutcome:
+        return Committed("f" * 40, ServerId(0), "Saved on BQN 0. Only on this server (BQN 0).")
 
 
 def text_of(desk: FakeDesk, path: str = RATE) -> str:
@@ -98,6 +112,15 @@ def test_a_commit_leads_to_its_revision_and_a_second_sending_is_already_saved(si
     newest = site.desk.history(limit=1)[0]
     assert (newest.subject, newest.body, newest.author) == ("Faster", "Asked for.", "otto")
     assert "uplink rate 5000" in text_of(site.desk)
+
+
+def test_a_commit_that_has_not_arrived_yet_is_told_on_the_list_of_all(open_site: OpenSite) -> None:
+    site = open_site(FarDesk.cluster_of_three())
+    visitor = with_candidate(site)
+    sent = fields(visitor.get("/candidate/compare").text) | {"message": "Faster"}
+    answer = visitor.post("/candidate/commit", sent)
+    assert (answer.status_code, answer.location) == (303, "/history")
+    assert "Only on this server (BQN 0)" in visitor.get(answer.location).text
 
 
 def test_a_commit_needs_a_message(site: Site) -> None:
