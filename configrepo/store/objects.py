@@ -10,6 +10,7 @@ Edge: the repository on disk.
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TypeVar
 
-from dulwich.errors import NotGitRepository
+from dulwich.errors import FileFormatException, NotGitRepository
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.object_store import BaseObjectStore, DiskObjectStore, OverlayObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
@@ -33,7 +34,14 @@ from configrepo.model import Files
 from configrepo.remembered import Remembered
 from configrepo.revision import CommitId, Person, Revision, is_commit_id, split_message
 from configrepo.sshsig import Signer, sign_commit, signed_by
-from configrepo.store.tree_building import DIRECTORY, FILE, NotAlike, changed_tree, tree_of
+from configrepo.store.tree_building import (
+    DIRECTORY,
+    FILE,
+    NotAlike,
+    changed_tree,
+    read_tree,
+    tree_of,
+)
 
 _CACHED_FILES = 80_000
 """Files of trees that were read or written lately, all trees together."""
@@ -116,6 +124,7 @@ class Objects:
         self._listings: Remembered[bytes, _Listing] = Remembered(_CACHED_FILES)
         self._texts: Remembered[str, str] = Remembered(_CACHED_CHARACTERS)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
+        self.signed_by = lru_cache(_CACHED_COMMITS)(self._signed_by)
 
     def close(self) -> None:
         """Close the files of the repository; safe to repeat."""
@@ -208,8 +217,7 @@ class Objects:
             for item in found.iteritems()
         ]
 
-    def signed_by(self, commit: CommitId) -> str | None:
-        """The SSH public key that signed a commit; None without a good signature."""
+    def _signed_by(self, commit: CommitId) -> str | None:
         with self._lock:
             found = self._commit(commit)
         signature = found.gpgsig
@@ -262,12 +270,21 @@ class Objects:
         if (elsewhere := self._elsewhere(name.decode("ascii"))) is not None:
             return elsewhere._object(name)
         try:
-            found = self._store[ObjectID(name)]
+            found = self._read(name.decode("ascii"))
         except (KeyError, AssertionError, ValueError) as error:
             raise NotFound(f"there is no object {ascii(name[:60])[2:-1]}") from error
         if isinstance(found, Blob):
             return found
         return self._parsed.keep(name, found, found.raw_length())
+
+    def _read(self, name: str) -> ShaFile:
+        if self._incoming is None or self._came is None or name not in self._came:
+            return self._store[ObjectID(name.encode("ascii"))]
+        # Where it lies is known: no pack is looked through, and it is parsed once, not twice.
+        try:
+            return ShaFile.from_path(str(Path(self._incoming.path) / name[:2] / name[2:]))
+        except (OSError, zlib.error, FileFormatException) as error:
+            raise StoreError(f"the object {name} cannot be read") from error
 
     def _commit(self, commit: CommitId) -> Commit:
         found = self._object(commit.encode("ascii", "replace"))
@@ -372,10 +389,7 @@ class Objects:
 
     def _tree(self, name: ObjectID) -> Tree:
         """A tree of its own for the caller, who may change it."""
-        _, raw = self._store.get_raw(name)
-        tree = ShaFile.from_raw_string(Tree.type_num, raw)
-        assert isinstance(tree, Tree), "made as one"
-        return tree
+        return read_tree(self._store.get_raw(name)[1])
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
         new = {one.id: one for one in objects if one.id not in self._store}.values()
