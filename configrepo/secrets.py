@@ -10,6 +10,7 @@ Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -22,6 +23,8 @@ from configrepo.words import columns, join
 
 SEALED_PREFIX = "sealed:1:"
 HASH_PREFIX = "$argon2"
+
+_SECRET_WORD = re.compile("|".join(map(re.escape, sorted(SECRET_WORDS))), re.IGNORECASE)
 
 
 class Sealer(Protocol):
@@ -110,9 +113,7 @@ def seal_files(files: Files, sealer: Sealer, hash_password: Callable[[str], str]
 
 def _may_hold_secrets(path: str, text: str) -> bool:
     # Every secret stands behind one of these words, in known and in undefined lines.
-    return path.startswith(("common/", "servers/")) and any(
-        word in text.lower() for word in SECRET_WORDS
-    )
+    return path.startswith(("common/", "servers/")) and _SECRET_WORD.search(text) is not None
 
 
 def _rewritten(path: str, text: str, change: Change) -> str:

@@ -65,6 +65,13 @@ def changed_tree(
     return tree.id, objects
 
 
+def read_tree(raw: bytes) -> Tree:
+    """A tree from its content, for the caller to change."""
+    tree = ShaFile.from_raw_string(Tree.type_num, raw)
+    assert isinstance(tree, Tree), "made as one"
+    return tree
+
+
 def _place(root: _Changes, path: str, blob: ObjectID | None) -> None:
     *folders, name = path.split("/")
     folder = root
@@ -81,7 +88,7 @@ def _place(root: _Changes, path: str, blob: ObjectID | None) -> None:
 def _changed(
     tree: Tree, changes: _Changes, objects: list[ShaFile], load: Callable[[ObjectID], Tree]
 ) -> Tree:
-    """Change a tree; new trees below it are appended to `objects`."""
+    """Change a tree, and return what it is then; new trees below go to `objects`."""
     for name, change in changes.items():
         key = name.encode()
         if isinstance(change, dict):
@@ -92,7 +99,8 @@ def _changed(
             tree[key] = (FILE, change)
         elif key in tree:
             del tree[key]
-    return tree
+    # In one piece: dulwich hashes and compresses each entry of a changed tree by itself.
+    return read_tree(b"".join(tree.as_raw_chunks()))
 
 
 def _change_folder(
@@ -106,8 +114,7 @@ def _change_folder(
     if known and tree[key][0] != DIRECTORY:
         raise NotAlike(f"{key.decode()} is a file")
     inner = tree[key][1] if known else None
-    folder = Tree() if inner is None else load(inner)
-    _changed(folder, changes, objects, load)
+    folder = _changed(Tree() if inner is None else load(inner), changes, objects, load)
     if len(folder) == 0:
         if known:
             del tree[key]
