@@ -11,7 +11,7 @@ Edge: HTTP.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -20,6 +20,7 @@ from flask.typing import ResponseReturnValue
 from bqngui.authorization import needs
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
+from bqngui.replica_groups import ranges
 from bqngui.review import choices_of, file_diffs, fingerprint, questions
 from bqngui.shell import desk
 from configrepo.errors import NotFound
@@ -30,6 +31,7 @@ from scheduler.views import CommitOutcome, Committed, Comparison, Disagreed, Ove
 
 LONGEST_MESSAGE = 4000
 USUAL_PAUSE_S = 60
+MOST_NAMED = 8
 CHOOSE = (
     "Somebody else committed other values for the same keys meanwhile."
     " Nothing was committed. Choose below which value is to stay."
@@ -81,6 +83,14 @@ def writer_note(overview: Overview) -> str | None:
         f"{server_words(overview, overview.me)} is a secondary: the commit is made by the"
         f" primary, {server_words(overview, overview.primary)}, and reaches all servers."
     )
+
+
+def scope_words(overview: Overview, servers: Sequence[ServerId]) -> tuple[str, ...]:
+    """The servers that a change touches: one by one if they are few."""
+    if len(servers) <= MOST_NAMED:
+        return tuple(server_words(overview, server) for server in servers)
+    every = len(servers) >= len(overview.servers)
+    return (f"{'all ' if every else ''}{len(servers)} servers: BQN {ranges(servers)}",)
 
 
 def server_words(overview: Overview, server: ServerId | None) -> str:
@@ -256,7 +266,7 @@ def _compare_page(form: CommitForm) -> str:
         problems=shown_problems(comparison.problems if comparison else ()),
         forbidden=comparison is not None and has_error(comparison.problems),
         questions=questions(comparison.disagreements, form.choices) if comparison else (),
-        servers=[server_words(overview, s) for s in comparison.servers] if comparison else [],
+        servers=scope_words(overview, comparison.servers) if comparison else (),
         shown=fingerprint(comparison) if comparison else "",
         stages=stages_of(overview, desk().staging.preset(), desk().staging.turn()),
     )

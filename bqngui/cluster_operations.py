@@ -18,7 +18,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
-from bqngui.candidate import commit_told, new_request_id, server_words, tell_committed
+from bqngui.candidate import commit_told, new_request_id, scope_words, tell_committed
 from bqngui.dashboard import Box, dashboard_page
 from bqngui.login import current_person
 from bqngui.operation_forms import Faulty, read_operation
@@ -207,7 +207,7 @@ def _preview_page(shown: Preview, request_id: str, refused: str) -> PreviewPage:
         label="Leave the cluster" if leaves else shown.title,
         danger=isinstance(shown.operation, Remove),
         files=file_diffs(shown.comparison.changes),
-        servers=tuple(server_words(overview, s) for s in shown.comparison.servers),
+        servers=scope_words(overview, shown.comparison.servers),
         operation=json.dumps(operation_to_json(shown.operation)),
         request_id=request_id,
         back=(url_for(".maintenance") if server is None else url_for(".show", server_id=server)),

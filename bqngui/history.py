@@ -21,6 +21,7 @@ from bqngui.candidate import (
     commit_told,
     new_request_id,
     objection,
+    scope_words,
     server_words,
     to_commit,
     writer_note,
@@ -166,7 +167,7 @@ def _rollback_page(view: RevisionView, form: CommitForm) -> str:
         files=file_diffs(comparison.changes),
         problems=shown_problems(comparison.problems),
         forbidden=has_error(comparison.problems),
-        servers=[server_words(overview, s) for s in comparison.servers],
+        servers=scope_words(overview, comparison.servers),
         writer_note=writer_note(overview),
         read_only_reason=overview.read_only_reason,
     )

@@ -5,10 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from bqngui.candidate import scope_words
 from bqngui.replica_groups import duration, lines_of, ranges, saved_words, size_words
 from configrepo.model import ServerId
 from scheduler.replication_seam import ReplicationView, ReplicaView
 from scheduler.views import RevisionView, Whereabouts
+from tests.bqngui.conftest import OpenSite
+from tests.support.fake_desk import FakeDesk
+from tests.support.fake_scenes import cluster_files, overview_of
 
 HEAD = "a" * 40
 
@@ -73,3 +77,14 @@ def test_a_commit_says_on_how_many_servers_it_is(have: int, of: int, words: str)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     revision = RevisionView(HEAD, (), "a", "b", moment, "s", "", "", "", saved=saved)
     assert saved_words(revision) == words
+
+
+def test_a_change_of_many_servers_names_their_range(open_site: OpenSite) -> None:
+    many = FakeDesk(overview_of(list(range(255))), cluster_files((0, 1, 2)))
+    servers = [server.id for server in many.overview().servers]
+    assert scope_words(many.overview(), servers) == ("all 255 servers: BQN 0\u2013254",)
+    assert scope_words(many.overview(), servers[:9]) == ("9 servers: BQN 0\u20138",)
+    assert scope_words(many.overview(), servers[:2]) == ("BQN 0 (bqn0)", "BQN 1 (bqn1)")
+    visitor = open_site(many).administrator()
+    for path in ("/backup", f"/history/{many.history()[0].id}", "/cluster/maintenance"):
+        assert '<details class="many">' in visitor.get(path).text
