@@ -8,123 +8,75 @@ import pytest
 
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole
-from scheduler.election import start, step
 from scheduler.election_known import beat_s, link_times, patience_of, relays
 from scheduler.election_sentences import sentence
 from scheduler.election_values import (
-    Beacon,
     CatchUp,
     Disputed,
-    Durable,
-    Event,
     HandoverAsked,
     HandoverDone,
     Heard,
     Lost,
-    Members,
     Peer,
     PeerState,
-    Persist,
-    Persisted,
     RefuseHandover,
     Relay,
     Tick,
-    View,
     Witness,
 )
 from scheduler.presets import LAN
+from tests.support.one_server import PRIMARY, SECONDARY, Server
 
 ALIVE, INDIRECT, DEAD = PeerState.ALIVE, PeerState.INDIRECT, PeerState.DEAD
-SECONDARY, PRIMARY = ControlRole.SECONDARY, ControlRole.PRIMARY
-
-
-class Here:
-    """One server whose clock is turned by hand."""
-
-    def __init__(self, me: int, *others: int) -> None:
-        self.now = 50.0
-        self.view: View = start(ServerId(me), LAN, Durable(boot=1), self.now)
-        self.seq = 10
-        self.feed(Members(tuple(ServerId(other) for other in others)))
-
-    def feed(self, *events: Event) -> list[object]:
-        done: list[object] = []
-        for event in events:
-            self.view, actions = step(self.view, event, self.now)
-            done += actions
-            for action in actions:
-                if isinstance(action, Persist):
-                    done += self.feed(Persisted(action.durable))
-        return done
-
-    def beacon(self, server: int, role: ControlRole = SECONDARY, seq: int | None = None) -> Beacon:
-        self.seq += 1
-        return Beacon(ServerId(server), 1, self.seq if seq is None else seq, role, 1, 1)
-
-    def hear(self, server: int, *passed: Relay, role: ControlRole = SECONDARY) -> list[object]:
-        return self.feed(Heard(self.beacon(server, role), True, tuple(passed)))
-
-    def state(self, server: int) -> PeerState:
-        peer = self.view.peer(ServerId(server))
-        assert peer is not None
-        return peer.state
-
-    def wait(self, seconds: float, *servers: int) -> None:
-        for _ in range(round(seconds / LAN.tick_s)):
-            self.now += LAN.tick_s
-            for server in servers:
-                self.hear(server)
-            self.feed(Tick())
 
 
 def test_a_server_that_another_one_passes_on_is_known_indirectly() -> None:
-    here = Here(2, 0, 1)
-    here.hear(1, Relay(here.beacon(0, PRIMARY), 0.3))
+    here = Server(2, 0, 1, writes=True)
+    here.hear(1, passed=(Relay(here.beacon(0, PRIMARY, 1), 0.3),))
     here.feed(Tick())
     assert here.state(0) is INDIRECT
     assert here.view.following == 0
     here.wait(0.1)
-    peer = here.view.peer(ServerId(0))
-    assert peer is not None
+    peer = here.peer(0)
     assert peer.via == 1
 
 
 def test_a_repeated_beacon_never_makes_its_server_younger() -> None:
-    here = Here(2, 0, 1)
+    here = Server(2, 0, 1, writes=True)
     old = here.beacon(0)
     for _ in range(40):
         here.now += LAN.tick_s
-        here.hear(1, Relay(old, 0.0))
+        here.hear(1, passed=(Relay(old, 0.0),))
         here.feed(Tick())
     assert here.state(0) is DEAD
 
 
 def test_an_older_number_and_an_old_age_do_not_count() -> None:
-    here = Here(2, 0, 1)
-    here.hear(1, Relay(here.beacon(0, seq=5), LAN.dead_s + 0.1))
+    here = Server(2, 0, 1, writes=True)
+    here.hear(1, passed=(Relay(here.beacon(0, seq=5), LAN.dead_s + 0.1),))
     here.feed(Tick())
     assert here.state(0) is PeerState.UNKNOWN
-    here.hear(1, Relay(here.beacon(0, seq=4), 0.0))
+    here.hear(1, passed=(Relay(here.beacon(0, seq=4), 0.0),))
     here.feed(Tick())
     assert here.state(0) is PeerState.UNKNOWN
 
 
 def test_what_somebody_says_whom_one_cannot_answer_does_not_count() -> None:
-    here = Here(2, 0, 1)
+    here = Server(2, 0, 1, writes=True)
     here.feed(Heard(here.beacon(1), False, (Relay(here.beacon(0), 0.0),)), Tick())
     assert here.state(0) is PeerState.UNKNOWN
 
 
 def test_a_server_that_was_lost_counts_again_only_with_a_later_beacon() -> None:
-    here = Here(2, 0, 1)
+    here = Server(2, 0, 1, writes=True)
     here.hear(0)
     here.now += 0.5
     here.feed(Lost(ServerId(0), "connection refused"))
-    here.hear(1, Relay(here.beacon(0), 0.6))
+    here.hear(1, passed=(Relay(here.beacon(0), 0.6),))
     here.feed(Tick())
     assert here.state(0) is DEAD
     here.now += 0.5
-    here.hear(1, Relay(here.beacon(0), 0.1))
+    here.hear(1, passed=(Relay(here.beacon(0), 0.1),))
     here.feed(Tick())
     assert here.state(0) is INDIRECT
     here.feed(Lost(ServerId(0), "connection refused"))
@@ -132,9 +84,9 @@ def test_a_server_that_was_lost_counts_again_only_with_a_later_beacon() -> None:
 
 
 def test_the_three_lowest_and_the_primary_are_passed_on_with_their_age() -> None:
-    here = Here(9, *range(8))
+    here = Server(9, *range(8), writes=True)
     for server in range(8):
-        here.hear(server, role=PRIMARY if server == 6 else SECONDARY)
+        here.hear(server, role=PRIMARY if server == 6 else SECONDARY, epoch=1)
     here.feed(Tick())
     assert here.view.following == 6
     here.now += 0.2
@@ -144,7 +96,7 @@ def test_the_three_lowest_and_the_primary_are_passed_on_with_their_age() -> None
 
 
 def test_r11_a_cloned_server_does_not_count_until_that_is_settled() -> None:
-    here = Here(1, 0)
+    here = Server(1, 0, writes=True)
     here.hear(0)
     here.feed(Disputed(ServerId(0), "two servers run with its key"))
     here.hear(0)
@@ -160,7 +112,7 @@ def test_r11_a_cloned_server_does_not_count_until_that_is_settled() -> None:
 
 
 def test_r13_a_primary_that_reaches_nobody_says_since_when() -> None:
-    here = Here(0, 1)
+    here = Server(0, 1, writes=True)
     here.wait(LAN.boot_s + LAN.claim_s + 0.3, 1)
     assert here.view.role is PRIMARY
     assert here.view.alone_at is None
@@ -170,7 +122,7 @@ def test_r13_a_primary_that_reaches_nobody_says_since_when() -> None:
 
 
 def test_r13_without_its_witness_nobody_begins_to_lead_but_a_primary_goes_on() -> None:
-    here = Here(0, 1)
+    here = Server(0, 1, writes=True)
     here.feed(Witness(answers=False))
     here.wait(LAN.boot_s + 3)
     assert here.view.role is ControlRole.CANDIDATE
@@ -184,12 +136,11 @@ def test_r13_without_its_witness_nobody_begins_to_lead_but_a_primary_goes_on() -
 
 
 def test_r5_who_was_lost_soon_after_it_took_over_must_answer_longer() -> None:
-    here = Here(1, 0)
+    here = Server(1, 0, writes=True)
     here.wait(LAN.boot_s + LAN.claim_s + 0.3)
     for factor in (1, 2, 4):
         here.hear(0)
-        peer = here.view.peer(ServerId(0))
-        assert peer is not None
+        peer = here.peer(0)
         assert patience_of(peer, here.now) == factor
         if factor > 1:
             assert any(
@@ -203,13 +154,12 @@ def test_r5_who_was_lost_soon_after_it_took_over_must_answer_longer() -> None:
         here.wait(LAN.claim_s + 0.5)
         assert here.view.role is PRIMARY
     forgiven = here.now + 3600
-    peer = here.view.peer(ServerId(0))
-    assert peer is not None
+    peer = here.peer(0)
     assert patience_of(peer, forgiven) == 1
 
 
 def test_r12_a_flood_of_heads_is_fetched_a_few_at_a_time() -> None:
-    here = Here(0, *range(1, 11))
+    here = Server(0, *range(1, 11), writes=True)
     here.wait(LAN.boot_s + LAN.claim_s + 0.3, 1)
     done: list[object] = []
     for server in range(1, 11):
@@ -219,15 +169,15 @@ def test_r12_a_flood_of_heads_is_fetched_a_few_at_a_time() -> None:
 
 
 def test_up_to_sixteen_servers_every_link_beats_at_the_full_rate() -> None:
-    here = Here(5, *(n for n in range(16) if n != 5))
+    here = Server(5, *(n for n in range(16) if n != 5), writes=True)
     here.hear(7)
     here.feed(Tick())
     assert beat_s(here.view, ServerId(7)) == LAN.hb_s
 
 
 def test_of_many_servers_only_the_links_of_the_first_ones_beat_at_the_full_rate() -> None:
-    here = Here(200, *range(200))
-    here.hear(0, role=PRIMARY)
+    here = Server(200, *range(200), writes=True)
+    here.hear(0, role=PRIMARY, epoch=1)
     for server in (1, 2, 7):
         here.hear(server)
     here.now += 0.1
@@ -246,8 +196,8 @@ def test_of_many_servers_only_the_links_of_the_first_ones_beat_at_the_full_rate(
 
 
 def test_when_the_primary_of_many_is_missing_the_links_to_the_three_lowest_speed_up() -> None:
-    here = Here(200, *range(200))
-    here.hear(0, role=PRIMARY)
+    here = Server(200, *range(200), writes=True)
+    here.hear(0, role=PRIMARY, epoch=1)
     for server in (1, 2, 3):
         here.hear(server)
     here.wait(LAN.suspect_s + 0.3, 1, 2, 3)
