@@ -112,6 +112,7 @@ class MemberParts:
                 certificate=given.identity.certificate_b64,
                 bar=given.control.set_eligible,
                 note=given.audit.write,
+                no_room=given.submission.no_room,
             ),
         )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from configrepo.cluster_settings import Pause, cluster_settings
 from configrepo.members import Member
@@ -37,13 +37,15 @@ from scheduler.wire import ChangeRequest, outcome_from_json, outcome_to_json
 ROUTE = "/operation"
 _TIMEOUT_S = 25.0
 _FOLDER = "cluster/"
+_NO_ROOM: Final = "its disk is nearly full"
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the operations need of the running server.
 
-    `bar` says whether it may lead; `note` writes a line of the audit log.
+    `bar` says whether it may lead; `note` writes a line of the audit log; `no_room` says why
+    nothing more can be saved on this server's disk.
     """
 
     view: Callable[[], ControlView]
@@ -52,6 +54,7 @@ class Surroundings:
     certificate: str
     bar: Callable[[bool, str, float | None], None]
     note: Callable[[Person, str, str], None]
+    no_room: Callable[[], str | None]
 
 
 class MemberOps:
@@ -274,6 +277,8 @@ class MemberOps:
             now=self._around.now(),
             reads=self._roster.reads,
         )
+        if wanted is None and self._around.no_room() is not None:
+            wanted = (_NO_ROOM, None)
         if wanted != self._barred:
             self._barred = wanted
             self._around.bar(wanted is None, *(wanted or ("", None)))

@@ -83,7 +83,11 @@ Acknowledge = Callable[[CommitOutcome, Collection[ServerId]], CommitOutcome]
 
 
 class Submission:
-    """Brings a change to the server that may write it."""
+    """Brings a change to the server that may write it.
+
+    Attributes:
+        no_room: why nothing more can be saved on the disk of this server, or None.
+    """
 
     def __init__(
         self,
@@ -99,7 +103,7 @@ class Submission:
         too_new: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._acknowledge = acknowledge
-        self._no_room = no_room
+        self.no_room = no_room
         self._too_new = too_new
         self._me = me
         self._store = store
@@ -120,7 +124,7 @@ class Submission:
 
     def refusal(self) -> str | None:
         """Why nothing can be saved anywhere now, or None."""
-        if full := self._no_room():
+        if full := self.no_room():
             return full
         standing = self.standing()
         return standing.refusal if self._primary() is None else None
@@ -129,7 +133,7 @@ class Submission:
         self, request: ChangeRequest, person: Person, own_password: bool = False
     ) -> CommitOutcome:
         """Commit here, or at the primary."""
-        if full := self._no_room():
+        if full := self.no_room():
             return Refused(full)
         standing = self.standing()
         if standing.refusal is None:
@@ -192,7 +196,7 @@ class Submission:
 
     def receive(self, sender: ServerId, body: Mapping[str, Any]) -> dict[str, Any]:
         """A secondary forwards a change. RPC route `/commit`."""
-        if full := self._no_room():
+        if full := self.no_room():
             return outcome_to_json(Refused(full))
         request, claimed = request_from_json(body)
         own_password = body.get("own_password") is True

@@ -101,17 +101,28 @@ def test_a_server_that_cannot_be_pushed_to_fetches_and_everything_shows(
     assert commit(zero, "192.168.56.41").warning == ""
 
 
-def test_people_write_nothing_more_where_the_disk_is_nearly_full(
+def test_a_primary_whose_disk_is_nearly_full_lets_another_lead_and_people_go_on(
     pair: tuple[Assembly, Assembly],
 ) -> None:
     zero, one = pair
     zero.clock.forget("disk")
-    zero.replicating.disk = DiskSpace(zero.state.path, lambda _: 0.05, lambda _: 10**9)
+    share = [0.05]
+    zero.replicating.disk = DiskSpace(zero.state.path, lambda _: share[0], lambda _: 10**9)
     zero.replicating.disk.look()
-    for server in pair:
-        server.desk.edit(OPERATOR, NTP, "ntp\n server 192.168.56.50\n")
-        outcome = server.desk.commit(OPERATOR, "x", uuid.uuid4().hex, {})
-        assert isinstance(outcome, Refused)
-        assert "The disk of this server is nearly full: 5% is free" in outcome.sentence
+    zero.desk.edit(OPERATOR, NTP, "ntp\n server 192.168.56.50\n")
+    outcome = zero.desk.commit(OPERATOR, "x", uuid.uuid4().hex, {})
+    assert isinstance(outcome, Refused)
+    assert "The disk of this server is nearly full: 5% is free" in outcome.sentence
     assert "nearly full" in (zero.desk.overview().read_only_reason or "")
     assert one.desk.overview().read_only_reason is None
+
+    wait_until(lambda: one.control.view.role == "primary", "BQN 1 leads")
+    assert zero.control.view.barred is not None
+    assert zero.control.view.barred.reason == "its disk is nearly full"
+    done = commit(one, "192.168.56.51")
+    wait_until(lambda: zero.store.has(CommitId(done.revision)), "it still takes what others write")
+
+    share[0] = 0.5
+    zero.replicating.disk.look()
+    wait_until(lambda: zero.control.view.role == "primary", "BQN 0 leads again")
+    assert commit(zero, "192.168.56.52").members == 2
