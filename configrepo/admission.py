@@ -17,6 +17,10 @@ product could have written (`configrepo.layout`), in a bounded number and size, 
 `cluster` that can be read; notes are short texts, named by the commit. This module does
 not know git, sockets or the clock.
 
+A configuration of a newer schema is taken too, or this server could not follow: what cannot
+be read is not read, but its kinds, modes, sizes and numbers keep their limits and its paths
+their shape. The schema never goes back.
+
 Pure.
 """
 
@@ -48,6 +52,8 @@ _SERVER_LINE = re.compile(r"refs/heads/server/(?P<id>0|[1-9][0-9]{0,2})")
 _TERM = re.compile(r"refs/terms/(?P<term>[0-9]{12})-(?P<id>[0-9]{3})")
 _RUNNING = re.compile(r"refs/bqn/running/(?P<id>0|[1-9][0-9]{0,2})")
 _NOTES = re.compile(r"refs/notes/apply-(?P<id>0|[1-9][0-9]{0,2})")
+_NAME = r"[A-Za-z0-9_%@+~-][A-Za-z0-9._%@+~-]{0,254}"
+_PLAIN = re.compile(rf"(?:common|servers|cluster)(?:/{_NAME}){{1,8}}")
 _NOTE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{38}")
 
 
@@ -115,6 +121,7 @@ class PushFacts:
         notes: the new objects of notes.
         commits: what the new commits say of their making, oldest first.
         keys: the keys of the servers that are known here.
+        newer: the configuration is of a schema that this release does not know.
     """
 
     peer: ServerId
@@ -129,6 +136,7 @@ class PushFacts:
     notes: Brought = Brought()
     commits: tuple[Written, ...] = ()
     keys: Keys = field(default_factory=dict)
+    newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +172,7 @@ def admit(facts: PushFacts) -> Admitted | Denied:
 def refusal_of_contents(facts: PushFacts) -> str | None:
     """Why what was brought cannot be let in, whichever refs move; None if it can."""
     sentence = (
-        refusal_of_trees(facts.brought)
+        refusal_of_trees(facts.brought, facts.newer)
         or refusal_of_notes(facts.notes)
         or _refusal_of_problems(facts.problems)
         or refusal_of_commits(facts.commits, facts.keys)
@@ -198,14 +206,19 @@ def refusal_of_notes(brought: Brought) -> str | None:
     return None
 
 
-def refusal_of_trees(brought: Brought) -> str | None:
-    """Why these objects cannot be let in; None if they can."""
+def refusal_of_trees(brought: Brought, newer: bool = False) -> str | None:
+    """Why these objects cannot be let in; None if they can.
+
+    Args:
+        brought: the objects.
+        newer: they are of a schema that this release does not know.
+    """
     if (sentence := _refusal_of_amount(brought) or _refusal_of_sizes(brought)) is not None:
         return sentence
     for file in brought.files:
         if file.mode != FILE_MODE:
             return f"{_shown(file.path)}: only plain files are let in, not mode {file.mode:o}"
-        if not path_allowed(file.path):
+        if not path_allowed(file.path) and not (newer and _PLAIN.fullmatch(file.path)):
             return f"{_shown(file.path)}: not a place of the configuration"
     return None
 

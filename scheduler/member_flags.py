@@ -17,6 +17,7 @@ from configrepo.members import Ineligible, member_file, members_of
 from configrepo.model import SCHEMA, Files, ServerId
 from scheduler.compatibility import raised_schema, too_new
 from scheduler.member_plan import Plan, named, stamp
+from scheduler.server_states import shown_stamp
 
 
 def alarms_of(files: Files, now: datetime) -> tuple[str, ...]:
@@ -24,12 +25,20 @@ def alarms_of(files: Files, now: datetime) -> tuple[str, ...]:
     alarms: list[str] = []
     if (pause := cluster_settings(files).pause) is not None:
         late = stamp(now) >= pause.remind
-        after = "Reminder: resume it or pause it anew." if late else f"Reminder at {pause.remind}."
-        alarms.append(f"Automation is paused since {pause.since}: {pause.reason}. {after}")
+        after = (
+            "Reminder: resume it or pause it anew."
+            if late
+            else f"Reminder at {shown_stamp(pause.remind)}."
+        )
+        alarms.append(
+            f"Automation is paused since {shown_stamp(pause.since)}: {pause.reason}. {after}"
+        )
     for member in members_of(files):
         flag = member.ineligible
         if member.state == "active" and flag is not None and in_force(flag, now):
-            until = f"until {flag.until}" if flag.until else "until somebody switches back"
+            until = (
+                f"until {shown_stamp(flag.until)}" if flag.until else "until somebody switches back"
+            )
             alarms.append(f"{named(member)} is not to lead {until}: {flag.reason}.")
     return tuple(alarms)
 

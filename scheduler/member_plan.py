@@ -37,6 +37,7 @@ from scheduler.operations_seam import (
     SwitchBack,
     Switchover,
 )
+from scheduler.server_states import shown_stamp
 from scheduler.views import Refused
 
 CONTROL_PORT = 63500
@@ -204,7 +205,7 @@ def _effects_of_removal(members: _Members, member: Member, secrets: int) -> tupl
         "The cluster gets a new key and everything that is sealed is sealed anew with it.",
         (
             f"{named(member)} knew {secrets} secret{'s' if secrets != 1 else ''}. A new key does "
-            f"not unlearn them: change them where they are used."
+            f"not unlearn {'it' if secrets == 1 else 'them'}: change every one where it is used."
             if secrets
             else f"There is no secret that {named(member)} knew."
         ),
@@ -384,7 +385,11 @@ def _switch_over(members: _Members, operation: Switchover) -> Plan | Refused:
         if member.id <= chosen.id and member.ineligible != wanted:
             changes.update([member_file(replace(member, ineligible=wanted))])
     before = [named(member) for member in members.active if member.id < chosen.id]
-    until = f"until {operation.until}" if operation.until else "until somebody switches back"
+    until = (
+        f"until {shown_stamp(operation.until)}"
+        if operation.until
+        else "until somebody switches back"
+    )
     effects = [
         f"{named(chosen)} takes over the lead; commits wait for a moment.",
         *([f"{_listed(before)} cannot lead {until}."] if before else []),
@@ -417,7 +422,8 @@ def _pause(members: _Members, operation: PauseAutomation) -> Plan | Refused:
     effects = (
         "No server takes the lead back by itself, and no rollout goes on. A server that fails "
         "is still replaced by the next one.",
-        f"Every server shows this with its reason; after {operation.remind} it reminds.",
+        f"Every server shows this with its reason; after {shown_stamp(operation.remind)} it "
+        f"reminds.",
     )
     return Plan("Pause automation", effects, {path: text})
 

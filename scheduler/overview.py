@@ -25,7 +25,7 @@ from configrepo.members import Member
 from configrepo.model import ServerId
 from scheduler.control_view import ControlView, PeerView
 from scheduler.errors import RemoteRefused
-from scheduler.server_states import Word, own_state, peer_state
+from scheduler.server_states import Word, own_state, peer_state, shown_stamp
 from scheduler.views import Overview, Sample, ServerView
 
 STALE_S = 10.0
@@ -135,7 +135,7 @@ def overview_of(facts: Facts) -> Overview:
         since=facts.control.since if clustered else None,
         sentence=facts.control.sentence if clustered else state.sentence,
         servers=servers,
-        alarms=(*facts.alarms, *(f"{s.name}: {s.sync_sentence}" for s in failing)),
+        alarms=(*facts.alarms, *(f"BQN {s.id}: {s.sync_sentence}" for s in failing)),
         simulated=any(server.simulated for server in servers),
         read_only_reason=facts.refusal,
     )
@@ -148,7 +148,7 @@ def _primary(facts: Facts) -> ServerId | None:
 
 
 def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
-    leaders = [s.name for s in servers if s.role == "primary"]
+    leaders = [f"BQN {s.id}" for s in servers if s.role == "primary"]
     away = [s for s in servers if s.state != "ready"]
     if len(leaders) > 1:
         return Word(
@@ -157,12 +157,15 @@ def _state(facts: Facts, servers: tuple[ServerView, ...]) -> Word:
     if _primary(facts) is None:
         return Word("degraded", f"No server leads: {facts.control.sentence}")
     if away:
-        named = "; ".join(f"{s.name} is {s.state}: {s.state_sentence}" for s in away[:3])
+        named = "; ".join(f"BQN {s.id} is {s.state}: {s.state_sentence}" for s in away[:3])
         rest = f"; and {len(away) - 3} more" if len(away) > 3 else ""
         return Word("degraded", f"{named}{rest}")
     ready = f"{leaders[0] if leaders else 'A server'} leads, all servers answer."
     if (pause := facts.pause) is not None:
-        return Word("paused", f"Automation is paused since {pause.since}: {pause.reason}. {ready}")
+        return Word(
+            "paused",
+            f"Automation is paused since {shown_stamp(pause.since)}: {pause.reason}. {ready}",
+        )
     return Word("ready", ready)
 
 
@@ -171,7 +174,7 @@ def _status_sentence(servers: tuple[ServerView, ...], complete: bool) -> str:
         return (
             "The running configuration of every server was compared and equals the newest commit."
         )
-    late = [f"{s.name} is {s.sync}" for s in servers if s.sync != "in sync"]
+    late = [f"BQN {s.id} is {s.sync}" for s in servers if s.sync != "in sync"]
     return "; ".join(late[:5]) + (f"; and {len(late) - 5} more" if len(late) > 5 else "")
 
 

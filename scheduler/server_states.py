@@ -79,3 +79,8 @@ def peer_state(peer: PeerView | None, schema: int = 1) -> Word:
 def shown_time(time: datetime) -> str:
     """A time as it is shown behind a word."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def shown_stamp(stamp: str) -> str:
+    """A time of a record (`2026-11-22T15:00:00Z`) as it is shown."""
+    return stamp.replace("T", " ").replace("Z", " UTC")

@@ -23,11 +23,13 @@ from configrepo.admission import (
     refusal_of_trees,
 )
 from configrepo.authorship import Keys, Written
+from configrepo.cluster_settings import PATH as CLUSTER_SETTINGS
+from configrepo.cluster_settings import cluster_settings
 from configrepo.errors import ConfigRepoError, NotFound, StoreError
 from configrepo.factory import FACTORY_ROOT
 from configrepo.layout import read_files
 from configrepo.members import FOLDER, members_of
-from configrepo.model import Problem, ServerId, Severity
+from configrepo.model import SCHEMA, Problem, ServerId, Severity
 from configrepo.revision import CommitId
 from configrepo.store.intake import FETCHED, Limits, brought_by
 from configrepo.store.loose import Loose
@@ -75,7 +77,13 @@ def facts_of_push(
         brought_by(view.path, view.objects, _tips(moves, notes=kind), view.quarantine, limits)
         for kind in (False, True)
     )
-    sound = refusal_of_trees(brought) is None and refusal_of_notes(notes) is None
+    refused = refusal_of_trees(brought)
+    newer = (
+        refused is not None
+        and refusal_of_trees(brought, newer=True) is None
+        and any(_schema_in(view, new) > SCHEMA for new in tips if kinds.get(new) == "commit")
+    )
+    sound = (refused is None or newer) and refusal_of_notes(notes) is None
     makers = _Makers(view)
     refs = tuple(
         PushedRef(
@@ -105,7 +113,23 @@ def facts_of_push(
         notes=notes,
         commits=makers.of_all(brought, notes) if sound else (),
         keys=keys,
+        newer=newer,
     )
+
+
+def _schema_in(view: Store, commit: CommitId) -> int:
+    """The schema that a commit names, if its name for it can be read."""
+    tree = view.objects.tree_id(commit)
+    folder, _, name = CLUSTER_SETTINGS.rpartition("/")
+    for part in (folder, name):
+        found = next((one for one in view.objects.children(tree) if one.path == part), None)
+        if found is None:
+            return 1
+        tree = found.blob
+    try:
+        return cluster_settings({CLUSTER_SETTINGS: view.objects.text(tree)}).format
+    except ConfigRepoError:
+        return 1
 
 
 def _tips(
@@ -203,7 +227,8 @@ def _problems(view: Store, cluster: PushedRef) -> tuple[Problem, ...]:
     texts = {}
     unreadable = []
     size = 0
-    for path, entry in view.entries(cluster.new).items():
+    after = view.entries(cluster.new)
+    for path, entry in after.items():
         if before.get(path) == entry:
             continue
         try:
@@ -215,4 +240,20 @@ def _problems(view: Store, cluster: PushedRef) -> tuple[Problem, ...]:
         if size > MOST_UNFOLDED:
             # One large file may stand in many places.
             return (Problem(Severity.ERROR, 0, 0, _TOO_MUCH_CHANGES, path),)
-    return (*unreadable, *read_files(texts))
+    moved = before.get(CLUSTER_SETTINGS) != after.get(CLUSTER_SETTINGS)
+    return (*unreadable, *_unread(view, cluster, texts, moved))
+
+
+def _unread(
+    view: Store, cluster: PushedRef, texts: dict[str, str], moved: bool
+) -> tuple[Problem, ...]:
+    """What the reader says, as far as this release knows the schema; that never goes back."""
+    problems = read_files(texts)
+    if cluster.new is None or not (moved or problems):
+        return problems
+    now = _schema_in(view, cluster.new)
+    before = 1 if cluster.old is None else _schema_in(view, cluster.old)
+    if now < before:
+        said = f"the schema of the configuration went back from {before} to {now}"
+        return (*problems, Problem(Severity.ERROR, 0, 0, said, CLUSTER_SETTINGS))
+    return () if now > SCHEMA else problems

@@ -102,7 +102,7 @@ def test_who_may_lead_and_the_pause_are_on_the_page_of_maintenance(site: Site) -
     )
     page = visitor.get("/cluster/maintenance").text
     assert "does not lead until somebody switches back: new power supply" in page
-    assert "Reminder at 2026-11-22T17:00:00Z" in page
+    assert "Reminder at 2026-11-22 17:00:00 UTC" in page
     carry_out(visitor, {"kind": "switch-back"})
     carry_out(visitor, {"kind": "resume-automation"})
     assert "Every server may lead" in visitor.get("/cluster/maintenance").text

@@ -187,7 +187,7 @@ def test_a_server_alone_is_alone() -> None:
 def test_a_failed_apply_is_an_alarm() -> None:
     failed = report(ONE, result="failed", sentence="exit status 1")
     view = overview_of(replace(FACTS, reports={ONE: (failed, 1.0)}))
-    assert view.alarms == ("bqn1: exit status 1",)
+    assert view.alarms == ("BQN 1: exit status 1",)
 
 
 def test_a_report_survives_the_wire_and_a_wrong_one_is_refused() -> None:

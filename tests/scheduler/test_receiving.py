@@ -207,6 +207,42 @@ def test_a_tree_that_is_no_configuration_is_refused(
     assert not one.store.has(commit)
 
 
+NEWER = {
+    "cluster/cluster.conf": "cluster\n format 9\n",
+    "common/ntp.conf": 'ntp\n server "unended\n',
+    "common/tomorrow/x.conf": "tomorrow x\n",
+}
+
+
+def test_a_newer_schema_is_followed_unread_within_every_limit(
+    pair: tuple[Replica, Replica],
+) -> None:
+    zero, one = pair
+    first = zero.commit_files({**zero.store.files(ROOT), **NEWER})
+    pushed = push_refs(zero, one, {CLUSTER: first})
+    assert pushed.done, said(pushed)
+    assert one.store.files(first) == zero.store.files(first)
+    named = NEWER["cluster/cluster.conf"]
+    trailers = {"Server": "0", "Term": "1-0"}
+
+    def refusal(files: dict[str, str]) -> str:
+        """What is said to a commit that is pushed and then forgotten again."""
+        bad = zero.store.write_commit([first], files, zero.person, "Change", trailers)
+        pushed = push_refs(zero, one, {CLUSTER: bad})
+        assert not pushed.done
+        return said(pushed)
+
+    newest = zero.store.files(first)
+    assert "not a place" in refusal({**newest, "etc/passwd": "x\n"})
+    assert "fsck error" in refusal({**newest, "common/.git/config": "x\n"})
+    assert "not a place" in refusal({**newest, "common/a b": "x\n"})
+    back = zero.store.files(ROOT)
+    assert "went back from 9 to 1" in refusal(back)
+    last = zero.commit_files({**back, "cluster/cluster.conf": named, "common/y.conf": "y\n"})
+    assert push_refs(zero, one, {CLUSTER: last}).done
+    assert one.store.ref(CLUSTER) == last
+
+
 def test_a_joining_server_brings_only_its_own_line(tmp_path: Path) -> None:
     zero, one = Replica(tmp_path, 0), Replica(tmp_path, 1)
     try:
