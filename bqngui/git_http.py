@@ -9,6 +9,8 @@ Core.
 
 from __future__ import annotations
 
+import errno
+import logging
 import math
 import threading
 import zlib
@@ -20,6 +22,7 @@ from werkzeug.wrappers import Response
 from bqngui.authorization import public
 from bqngui.settings import MEBIBYTE
 from bqngui.shell import Shell, current_shell
+from configrepo.errors import StoreError
 from configrepo.serving import advertisement, upload_pack
 from scheduler.desk_seam import Desk
 from scheduler.views import Person
@@ -30,8 +33,14 @@ _UPLOAD = "git-upload-pack"
 _READ_ONLY = "This repository is read only. Changes are committed in the GUI of any server."
 _SMART_ONLY = "Only git's smart protocol is spoken here: use git clone, version 1.6.6 or later."
 _UNREADABLE = "The request cannot be read: it is damaged, or larger than 32 MiB."
+_NOT_GIT = "The request cannot be read: it is not what git sends to fetch."
+_NOT_UNDERSTOOD = ("protocol error", "hung up unexpectedly", "unknown object type", "invalid")
+"""Git's words for a request that no git has made."""
+_NO_CLONE = "The repository cannot be read at this moment. The log of the server says why."
 _BUSY = "Too many clones run at this moment. Try again in some seconds."
 _NO_TOKEN = "A token is needed as the password. Tokens are made on the page Users and tokens."  # noqa: S105
+
+_log = logging.getLogger(__name__)
 
 
 class Clone:
@@ -44,16 +53,45 @@ class Clone:
         desk: Desk,
         person: Person,
     ) -> None:
-        self._pieces = pieces
+        self._git = pieces
+        self._pieces: Iterator[bytes] = pieces
         self._places = places
         self._desk = desk
         self._person = person
         self._result = "broken off"
         self._open = True
+        self._first = b""
+
+    def begin(self) -> str | None:
+        """Wait for the first piece of the answer; why there will be none, or None.
+
+        Nothing was sent yet, so that a request that git cannot read gets an answer in words.
+        """
+        try:
+            self._first = next(iter(self._pieces), b"")
+        except StoreError as error:
+            self._result = f"refused: {error}"
+            return str(error)
+        if self._first[4:8] == b"ERR ":
+            # Git has said all; that it ends with an error then is no news.
+            self._pieces = iter(())
+            self._result = f"refused: {self._first[8:200].decode('utf-8', 'replace').strip()}"
+        else:
+            self._result = "broken off"
+        return None
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._pieces
-        self._result = "done"
+        if self._first:
+            yield self._first
+        try:
+            yield from self._pieces
+        except StoreError as error:
+            self._result = f"broken off: {error}"
+            _log.warning("a clone of %s broke off: %s", self._person.name, error)
+            # The server closes the connection, so that the answer does not look complete.
+            raise ConnectionAbortedError(errno.ECONNABORTED, str(error)) from error
+        if not self._result.startswith("refused"):
+            self._result = "done"
 
     def close(self) -> None:
         """Called by the server when the answer is sent or the client is gone."""
@@ -61,8 +99,8 @@ class Clone:
             return
         self._open = False
         try:
-            if isinstance(self._pieces, Generator):
-                self._pieces.close()
+            if isinstance(self._git, Generator):
+                self._git.close()
         finally:
             self._places.release()
             self._desk.audit(self._person, "clone of the configuration", self._result)
@@ -115,7 +153,18 @@ def _stream(person: Person, places: threading.Semaphore) -> Response:
         return answer
     desk = current_shell().desk
     clone = Clone(upload_pack(desk.repository(), body), places, desk, person)
+    failed = clone.begin()
+    if failed is not None:
+        clone.close()
+        return _no_clone(failed)
     return _git_answer(Response(clone, direct_passthrough=True), "result")
+
+
+def _no_clone(failed: str) -> Response:
+    if any(words in failed for words in _NOT_UNDERSTOOD):
+        return _refusal(400, _NOT_GIT)
+    _log.error("a clone could not begin: %s", failed)
+    return _refusal(500, _NO_CLONE)
 
 
 def _token_holder() -> Person | Response:

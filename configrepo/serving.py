@@ -18,11 +18,15 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 from configrepo import git
 from configrepo.errors import StoreError
 
 SILENCE_S = 60.0
+LONGEST_S = 1800.0
+_BOUNDS = ("/usr/bin/prlimit", f"--as={2 << 30}", "--cpu=120")
+"""Of each process of git that serves one clone: bytes of memory, seconds of work."""
 _PIECE = 64 * 1024
 _HIDDEN = ("-c", "uploadpack.hideRefs=refs/bqn/drafts")
 
@@ -38,7 +42,7 @@ def advertisement(path: Path) -> bytes:
 
 
 def upload_pack(
-    path: Path, request: bytes, silence_s: float = SILENCE_S
+    path: Path, request: bytes, silence_s: float = SILENCE_S, longest_s: float = LONGEST_S
 ) -> Generator[bytes, None, None]:
     """Stream the answer to a POST of `git-upload-pack`.
 
@@ -49,6 +53,7 @@ def upload_pack(
         path: the repository.
         request: the body of the request, decompressed; the caller limits its size.
         silence_s: git is ended if no piece was made or taken for as long.
+        longest_s: git is ended after as long, however slowly the answer is taken.
 
     Raises:
         StoreError: git failed or was ended; what was sent so far is not complete.
@@ -57,13 +62,13 @@ def upload_pack(
     with tempfile.TemporaryFile() as body:
         body.write(request)
         body.seek(0)
-        process = git.start(path, arguments, body)
+        process = git.start(path, arguments, body, limits=_BOUNDS)
     output, words = process.stdout, process.stderr
     if output is None or words is None:
         raise StoreError("git has no output")
     with output, words:
         try:
-            with _ended_when_silent(process, silence_s) as moved:
+            with _ended_when_silent(process, silence_s, longest_s) as moved:
                 while piece := output.read(_PIECE):
                     moved.set()
                     yield piece
@@ -78,17 +83,20 @@ def upload_pack(
 
 @contextmanager
 def _ended_when_silent(
-    process: subprocess.Popen[bytes], silence_s: float
+    process: subprocess.Popen[bytes], silence_s: float, longest_s: float
 ) -> Iterator[threading.Event]:
-    """Ends the process group when the event is not set again for `silence_s`."""
+    """Ends the process group when the event is not set for `silence_s`, or after `longest_s`."""
     moved = threading.Event()
     done = threading.Event()
+    end = monotonic() + longest_s
 
     def watch() -> None:
-        while moved.wait(silence_s):
+        while moved.wait(min(silence_s, max(end - monotonic(), 0.0))):
             moved.clear()
             if done.is_set():
                 return
+            if monotonic() >= end:
+                break
         if not done.is_set():
             git.kill_group(process)
 

@@ -33,6 +33,7 @@ from scheduler.drafts import Drafts
 from scheduler.drift import ROUTE as DRIFT_ROUTE
 from scheduler.editing import Editing
 from scheduler.founding import keyring_path, signer_of
+from scheduler.gate_trail import GateTrail
 from scheduler.gathering import Gathering
 from scheduler.heal_parts import HealParts
 from scheduler.identity import Identity
@@ -377,6 +378,7 @@ class Assembly:
             self.store,
             self.doors.situation,
             self.reactions.received,
+            GateTrail(self.audit.write, time.monotonic).write,
         )
         self.receiver.start()
         self.stack.callback(self.receiver.stop)

@@ -4,7 +4,8 @@ The gate's hooks (`scheduler/gate`) connect to a socket of the running program a
 over who pushes, where the new objects wait, and which refs are to move. The answer to
 `pre-receive` is one line, `yes` or `no SENTENCE`; the answer to `post-receive` is one
 `APPACK REF COMMIT` for each ref, given only after the barrier. A program that does not
-run, or does not answer, lets nothing in.
+run, or does not answer, lets nothing in. The gate itself tells who fetched and who was
+refused (`scheduler.gate_trail`).
 
 The highest term accepted is on the disk before the answer is `yes`: a primary of the
 past stays refused after any crash. It counts in the cluster that it was accepted in: terms
@@ -41,6 +42,7 @@ from configrepo.authorship import Keys
 from configrepo.errors import ConfigRepoError, DiskFull
 from configrepo.model import ServerId
 from configrepo.store import FETCHED, PUSHED, CommitId, Limits, Store, facts_of_push
+from scheduler.gate_trail import GateNote, note_of
 from scheduler.state_dir import read_json, write_json
 
 SOCKET: Final = "receive.sock"
@@ -95,6 +97,7 @@ class Receiver:
         store: Store,
         situation: Callable[[], Situation],
         on_received: Callable[[ServerId, tuple[str, ...]], None],
+        on_gate: Callable[[GateNote], None] = lambda _: None,
     ) -> None:
         """Read what was accepted before.
 
@@ -104,6 +107,7 @@ class Receiver:
             store: its repository.
             situation: asked at each push.
             on_received: told who moved which refs, after they are on the disk.
+            on_gate: told what the gate saw: who fetched, who was refused.
         """
         self._run = state / "run"
         self._record = state / "accepted.json"
@@ -111,6 +115,7 @@ class Receiver:
         self._store = store
         self._situation = situation
         self._on_received = on_received
+        self._on_gate = on_gate
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_PARALLEL)
         self._listener: socket.socket | None = None
@@ -170,7 +175,9 @@ class Receiver:
                 call = _read_call(connection)
                 if call is None:
                     return
-                if call.hook == "pre-receive":
+                if isinstance(call, GateNote):
+                    self._on_gate(call)
+                elif call.hook == "pre-receive":
                     connection.sendall(self._may_move(call).encode())
                 else:
                     self._moved(call, connection)
@@ -286,8 +293,8 @@ class Receiver:
         self._on_received(call.peer, tuple(ref for _, _, ref in moved))
 
 
-def _read_call(connection: socket.socket) -> _Call | None:
-    """Read what a hook hands over; None if it is not that."""
+def _read_call(connection: socket.socket) -> _Call | GateNote | None:
+    """Read what a hook or the gate hands over; None if it is not that."""
     end = monotonic() + _READ_S
     data = bytearray()
     while True:
@@ -301,6 +308,8 @@ def _read_call(connection: socket.socket) -> _Call | None:
     connection.settimeout(_READ_S)
     try:
         hook, peer, quarantine, *rest = data.decode().splitlines()
+        if hook == "gate":
+            return note_of((peer, quarantine, *rest))
         if hook not in ("pre-receive", "post-receive"):
             return None
         return _Call(hook, ServerId(int(peer)), quarantine, tuple(rest))

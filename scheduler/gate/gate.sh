@@ -5,7 +5,8 @@
 # directory, VERBS a comma list of what this key may ask (receive-pack, upload-pack,
 # probe). All three come from authorized_keys, never from the other end. What the other
 # end asked is compared whole, byte by byte; it is never split, expanded or run.
-# Everything else is refused and written to STATE/gate.log, and so is what auditors fetch.
+# Everything else is refused and written to STATE/gate.log, and so is what auditors fetch;
+# the running program is told as well, for the audit log.
 # An auditor may only fetch, and sees no drafts.
 set -u -f
 PATH=/usr/local/bin:/usr/bin:/bin
@@ -33,8 +34,21 @@ note() {
         "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$who" "$1" "$shown" >>"$log"
 }
 
+tell() {
+    address=${SSH_CONNECTION-}
+    cd -- "$state/run" 2>/dev/null || return 0
+    nc -N -w 5 -U receive.sock >/dev/null 2>&1 <<END || :
+gate
+$peer
+${address%% *}
+$1
+$shown
+END
+}
+
 refuse() {
     note "refused ($1)"
+    tell "refused: $1"
     printf 'BQN: refused: %s\n' "$1" >&2
     exit 126
 }
@@ -91,9 +105,18 @@ if [ "$who" = "server $peer" ]; then
 else
     hidden=refs/bqn/drafts
 fi
-exec /usr/bin/env -i \
+set -- /usr/bin/env -i \
     PATH="$PATH" LC_ALL=C HOME=/nonexistent \
     GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 \
     GIT_OPTIONAL_LOCKS=0 BQN_PEER="$peer" BQN_STATE="$state" $alloc \
     "$git" --no-replace-objects -c core.hooksPath="$hooks" -c core.bigFileThreshold=1024g \
     -c uploadpack.hideRefs="$hidden" "$verb" "$state/config.git"
+[ "$who" = "server $peer" ] && exec "$@"
+"$@"
+status=$?
+if [ "$status" -eq 0 ]; then
+    tell done
+else
+    tell 'broken off'
+fi
+exit "$status"

@@ -193,6 +193,69 @@ def test_compressed_requests_are_read_up_to_a_limit(site: Site, token: str, stor
     assert send(site, cut, token, **{"Content-Encoding": "gzip"}).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"zzzz",
+        b"0032want x\n",
+        b"0005a",
+        b"0009done\n",
+        b"fff0aaa",
+        bytes(10),
+        b"0014want zzzzzzzzzzz\n0000",
+        b"\xff" * 4096,
+    ],
+)
+def test_what_git_would_not_send_is_refused_in_words(
+    site: Site, token: str, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = send(site, body, token)
+    assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+    assert "not what git sends to fetch" in answer.text
+    assert [record for record in caplog.records if record.exc_info] == []
+    audited = next(e.result for e in site.desk.audited if e.action.startswith("clone"))
+    assert audited.startswith("refused: ")
+
+
+def test_what_is_not_offered_is_refused_as_git_does_it(site: Site, token: str) -> None:
+    unknown = pkt(f"want {'1' * 40} ofs-delta\n") + b"0000" + pkt("done\n")
+    answer = send(site, unknown, token)
+    assert answer.status_code == 200
+    assert answer.data[4:].startswith(b"ERR upload-pack: not our ref 1111")
+    assert len(answer.data) == int(answer.data[:4], 16)
+    answer.close()
+    audited = next(e.result for e in site.desk.audited if e.action.startswith("clone"))
+    assert audited.startswith("refused: upload-pack: not our ref 1111")
+
+
+def test_after_what_cannot_be_read_there_is_room_for_the_next_clone(
+    site: Site, token: str, store: Store
+) -> None:
+    for _ in range(3):
+        assert send(site, b"zzzz", token).status_code == 400
+    assert b"PACK" in send(site, request_for(store), token).data
+
+
+def test_an_answer_that_git_cannot_finish_is_no_whole_answer(
+    site: Site, token: str, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A blob is missing in the repository: git finds out in the middle."""
+    head = store.ref(LINE)
+    assert head is not None
+    blob = store.entries(head)["common/policy/rate/rate-2.conf"].blob
+    (store.path / "objects" / blob[:2] / blob[2:]).unlink()
+    done = git(
+        site, "clone", "--quiet", f"{site.url}/git/cluster.git", str(tmp_path / "copy"), token=token
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in caplog.text
+    assert "broke off" in caplog.text
+    results = [e.result for e in site.desk.audited if e.action.startswith("clone")]
+    assert len(results) == 1
+    assert results[0].startswith("broken off: ")
+
+
 def test_clones_leave_threads_for_pages(site: Site, token: str, store: Store) -> None:
     client = site.visitor().client
     options = {"base_url": "https://localhost", "data": request_for(store)}

@@ -155,3 +155,11 @@ def test_a_client_that_takes_nothing_is_ended_and_told(store: Store) -> None:
 def test_a_big_answer_is_complete(store: Store) -> None:
     request = big(store)
     assert sum(len(piece) for piece in upload_pack(store.path, request)) > 1_000_000
+
+
+def test_a_clone_that_takes_too_long_is_ended_though_pieces_are_taken(store: Store) -> None:
+    answer = upload_pack(store.path, big(store), longest_s=0.0)
+    with pytest.raises(StoreError, match="ended with -9"):
+        for _ in answer:
+            pass
+    assert ended(store)
