@@ -49,6 +49,7 @@ PARALLEL: Final = 8
 _OURS: Final = "BQN: "
 _MOST_WORDS: Final = 300
 TOO_LARGE: Final = "what was sent is larger than the other server unpacks"
+_NO_ROOM: Final = ("No space left", "unable to create temporary object directory")
 _LIMITS: Final = ("over limit", "Out of memory", "maximum allowed size")
 """Git's words where the gate's bounds on memory and size end it."""
 
@@ -405,8 +406,8 @@ def refusal_of(pushed: Pushed) -> str:
         if line.startswith(_OURS):
             return _shown(line.removeprefix(_OURS))
     said = "; ".join(sorted({*pushed.refused.values()}))
-    if any("No space left" in line for line in pushed.messages) or "No space left" in said:
-        return _shown(f"{DISK_FULL}: {said}")
+    if any(words in line for line in (*pushed.messages, said) for words in _NO_ROOM):
+        return _shown(f"{DISK_FULL} or not writable: {said}")
     large = next((line for line in pushed.messages if any(w in line for w in _LIMITS)), None)
     if large is not None:
         return _shown(f"{TOO_LARGE}: {large.removeprefix('fatal: ')}")

@@ -418,7 +418,10 @@ class Store:
         """
         tips = list(dict.fromkeys(self.refs().values()))
         have = [*tips, *git.rev_list(self.path, tips, limit=_MOST_HAVES)]
-        place = Path(tempfile.mkdtemp(prefix="tmp_objdir-fetch-", dir=self.path / "objects"))
+        try:
+            place = Path(tempfile.mkdtemp(prefix="tmp_objdir-fetch-", dir=self.path / "objects"))
+        except OSError as error:
+            raise durable.translated(error, self.path) from error
         try:
             with (place / "incoming").open("w+b") as pack:
                 found = fetch(stream, wanted, have, self.has, pack)
