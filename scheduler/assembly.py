@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configrepo.members import Member
-from configrepo.model import ServerId
+from configrepo.model import SCHEMA, ServerId
 from configrepo.store import Store
 from scheduler.apply_assembly import ApplyParts, preset_of
 from scheduler.audit import AuditLog
@@ -84,6 +84,7 @@ class Assembly:
         settings: of this server.
         hash_password: turns the clear password of a user into its hash.
         stopping: is set when the program is told to stop.
+        reads: the newest schema of the configuration that this release reads.
     """
 
     clock: Clock
@@ -99,7 +100,9 @@ class Assembly:
         settings: Settings,
         hash_password: Callable[[str], str],
         stopping: threading.Event,
+        reads: int = SCHEMA,
     ) -> None:
+        self.reads = reads
         self.settings = settings
         self.hash_password = hash_password
         self.stopping = stopping
@@ -142,7 +145,7 @@ class Assembly:
         self.store = self.stack.enter_context(
             Store.open(self.state.repository, signer_of(self.identity, self.me), hooks=GATE.parent)
         )
-        self.roster = Roster(self.store, self.me)
+        self.roster = Roster(self.store, self.me, self.reads)
         self.drafts = Drafts(self.state.drafts)
         self.audit = AuditLog(self.state.path / "audit.jsonl")
 
@@ -166,6 +169,7 @@ class Assembly:
                 state_dir=self.state.path,
                 keys_dir=self.state.keys,
                 version=RELEASE,
+                schema=self.reads,
             )
         )
         self.entry = JoiningParts(self)

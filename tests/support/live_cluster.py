@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configrepo.members import Member
-from configrepo.model import Files
+from configrepo.model import SCHEMA, Files
 from configrepo.store import CommitId
 from scheduler.assembly import Assembly
 from scheduler.changes import line_of
@@ -101,12 +101,12 @@ class LiveCluster:
 
     # --- running ----------------------------------------------------------------------
 
-    def start(self, *numbers: int) -> None:
-        """Start some of the servers."""
+    def start(self, *numbers: int, reads: int = SCHEMA) -> None:
+        """Start some of the servers, with a release that reads up to that schema."""
         for number in numbers:
             seat = self.seats[number]
             seat.stopping = threading.Event()
-            seat.server = Assembly(load_settings(seat.settings), hashed, seat.stopping)
+            seat.server = Assembly(load_settings(seat.settings), hashed, seat.stopping, reads)
             seat.server.start()
 
     def stop(self, *numbers: int) -> None:
