@@ -18,6 +18,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
+from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
 from bqngui.replica_groups import ranges
@@ -177,6 +178,14 @@ def compare() -> ResponseReturnValue:
     return _compare_page(CommitForm(new_request_id()))
 
 
+@blueprint.get("/patch")
+@needs(Role.VIEWER)
+def patch() -> ResponseReturnValue:
+    """All that the candidate changes, as a text to save."""
+    comparison = desk().compare(current_person())
+    return patch_answer(comparison.changes if comparison else (), "candidate")
+
+
 @blueprint.get("/check")
 @needs(Role.VIEWER)
 def check() -> ResponseReturnValue:
@@ -243,9 +252,12 @@ def _refused(form: CommitForm, sentence: str) -> CommitForm:
 def _not_seen(comparison: Comparison | None) -> str | None:
     """A sentence if the candidate is not what the page showed when it was sent.
 
-    A candidate that is gone was committed (or discarded): the desk knows the request id.
+    A candidate that is gone was committed (or discarded), and one that changes nothing any
+    more may have been, just before a crash: the desk knows the request id.
     """
-    if comparison is None or request.form.get("shown") == fingerprint(comparison):
+    if comparison is None or not (comparison.changes or comparison.disagreements):
+        return None
+    if request.form.get("shown") == fingerprint(comparison):
         return None
     return (
         "The candidate is not what this page showed: it was changed in another window, or"
@@ -262,7 +274,7 @@ def _compare_page(form: CommitForm) -> str:
         overview=overview,
         comparison=comparison,
         form=form,
-        files=file_diffs(comparison.changes) if comparison else (),
+        files=file_diffs(comparison.changes, url_for(".patch")) if comparison else (),
         problems=shown_problems(comparison.problems if comparison else ()),
         forbidden=comparison is not None and has_error(comparison.problems),
         questions=questions(comparison.disagreements, form.choices) if comparison else (),

@@ -2,7 +2,8 @@
 
 Lines are aligned first; inside a changed line the words are aligned, as long as the effort
 that a page may cost lasts; after that a changed line is marked as a whole. Long runs of
-equal lines become one `Fold`. What a reader cannot see (control characters, marks that reverse
+equal lines become one `Fold`; of a very long line the part around its first difference is
+shown. What a reader cannot see (control characters, marks that reverse
 the writing direction) is written out as an escape, so that a text cannot look other than
 it is. The result is plain text in dataclasses: the template escapes it.
 
@@ -24,6 +25,8 @@ from bqngui.alignment import matches
 CONTEXT_LINES = 3
 MAX_PAIRED_LINES = 40
 MAX_LINE = 1_000
+BEFORE_DIFFERENCE = 200
+STRETCH = 64
 EFFORT = 100_000
 LEAST_LIKENESS = 0.3
 
@@ -111,7 +114,7 @@ def diff_texts(old: str | None, new: str | None, context: int | None = CONTEXT_L
     for same_i, same_j in [*matches(old_lines, new_lines), (len(old_lines), len(new_lines))]:
         rows += _changed_rows(old_lines[i:same_i], new_lines[j:same_j], i, j, effort)
         if same_i < len(old_lines):
-            line = (Piece(visible(old_lines[same_i])),)
+            line = (Piece(visible(_part(old_lines[same_i], 0))),)
             rows.append(DiffRow("equal", Line(same_i + 1, line), Line(same_j + 1, line)))
         i, j = same_i + 1, same_j + 1
     return Diff(
@@ -147,20 +150,42 @@ def _changed_rows(old: list[str], new: list[str], i: int, j: int, effort: _Effor
     done_old = done_new = 0
     for at_old, at_new in [*_like_lines(old, new, effort), (len(old), len(new))]:
         rows += [
-            DiffRow("removed", Line(i + n + 1, (Piece(visible(old[n]), changed=True),)), None)
+            DiffRow("removed", Line(i + n + 1, _whole(old[n])), None)
             for n in range(done_old, at_old)
         ]
         rows += [
-            DiffRow("added", None, Line(j + n + 1, (Piece(visible(new[n]), changed=True),)))
-            for n in range(done_new, at_new)
+            DiffRow("added", None, Line(j + n + 1, _whole(new[n]))) for n in range(done_new, at_new)
         ]
         if at_old < len(old):
-            before, after = _pieces(visible(old[at_old]), visible(new[at_new]), effort)
+            before, after = _pieces(*_parts(old[at_old], new[at_new]), effort)
             rows.append(
                 DiffRow("changed", Line(i + at_old + 1, before), Line(j + at_new + 1, after))
             )
         done_old, done_new = at_old + 1, at_new + 1
     return rows
+
+
+def _whole(line: str) -> tuple[Piece, ...]:
+    return (Piece(visible(_part(line, 0)), changed=True),)
+
+
+def _parts(old: str, new: str) -> tuple[str, str]:
+    """Both lines as they are shown: long ones from a little before where they begin to differ."""
+    start = 0
+    if max(len(old), len(new)) > MAX_LINE:
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((n for n, (a, b) in pairs if a != b), min(len(old), len(new)))
+        start = max(same - BEFORE_DIFFERENCE, 0)
+    return visible(_part(old, start)), visible(_part(new, start))
+
+
+def _part(line: str, start: int) -> str:
+    """What is shown of a line: all of it, or at most `MAX_LINE` characters from `start`."""
+    if len(line) <= MAX_LINE:
+        return line
+    before = f"({start} characters) … " if start else ""
+    left = len(line) - start - MAX_LINE
+    return before + line[start : start + MAX_LINE] + (f" … ({left} characters)" if left > 0 else "")
 
 
 def _like_lines(old: list[str], new: list[str], effort: _Effort) -> list[tuple[int, int]]:
@@ -169,8 +194,8 @@ def _like_lines(old: list[str], new: list[str], effort: _Effort) -> list[tuple[i
         return []
     if max(len(old), len(new)) > MAX_PAIRED_LINES or not effort.spend(len(old) * len(new)):
         return list(zip(range(len(old)), range(len(new)), strict=False))
-    words_old = [line.split() for line in old]
-    words_new = [line.split() for line in new]
+    words_old = [_units(line) for line in old]
+    words_new = [_units(line) for line in new]
     best = [[0.0] * (len(new) + 1) for _ in range(len(old) + 1)]
     likeness = [[_likeness(a, b) for b in words_new] for a in words_old]
     for x in range(len(old) - 1, -1, -1):
@@ -187,6 +212,13 @@ def _like_lines(old: list[str], new: list[str], effort: _Effort) -> list[tuple[i
         else:
             y += 1
     return pairs
+
+
+def _units(line: str) -> list[str]:
+    """What two lines are compared by: words; of a very long line equal stretches."""
+    if len(line) <= MAX_LINE:
+        return line.split()
+    return [line[n : n + STRETCH] for n in range(0, len(line), STRETCH)]
 
 
 def _likeness(a: list[str], b: list[str]) -> float:

@@ -12,11 +12,12 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
 from bqngui.candidate import tell_committed
+from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.review import FileDiff, file_diffs
 from bqngui.shell import desk
@@ -172,6 +173,16 @@ def show() -> ResponseReturnValue:
     return _page()
 
 
+@blueprint.get("/held/<head>/patch")
+@needs(Role.VIEWER)
+def patch(head: str) -> ResponseReturnValue:
+    """All that a held line would change, as a text to save."""
+    held = next((one for one in desk().disagreements.listed().held if one.head == head), None)
+    if held is None:
+        abort(404, "This line is not held any more.")
+    return patch_answer(held.changes, f"held-{held.head[:10]}")
+
+
 @blueprint.post("/settle")
 @needs(Role.OPERATOR)
 def settle() -> ResponseReturnValue:
@@ -234,6 +245,10 @@ def _decided(outcome: CommitOutcome) -> ResponseReturnValue:
             return _page(refused=_MEANWHILE), 409
 
 
+def _panel(held: HeldTerm) -> HeldPanel:
+    return HeldPanel(held, file_diffs(held.changes, url_for(".patch", head=held.head)))
+
+
 def _page(failed: Failed | None = None, refused: str = "") -> str:
     found, role = desk().disagreements.listed(), current_person().role
     rows = tuple(row_of(n, one, role, failed) for n, one in enumerate(found.open, 1))
@@ -241,7 +256,7 @@ def _page(failed: Failed | None = None, refused: str = "") -> str:
         refused = failed.sentence
     page = DisagreementsPage(
         rows=rows,
-        held=tuple(HeldPanel(held, file_diffs(held.changes)) for held in found.held),
+        held=tuple(_panel(held) for held in found.held),
         leads=found.leads,
         read_only_reason=desk().overview().read_only_reason,
         refused=refused,

@@ -15,6 +15,7 @@ from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
 from bqngui.candidate import server_words, writer_note
+from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.review import FileDiff, file_diffs
 from bqngui.shell import desk
@@ -66,6 +67,24 @@ def show() -> ResponseReturnValue:
     return _page()
 
 
+@blueprint.get("/<int:server>/patch")
+@needs(Role.VIEWER)
+def patch(server: int) -> ResponseReturnValue:
+    """All that was changed from outside on a server, as a text to save."""
+    views = [view for view in desk().drift.drifts() if view.server == server]
+    return patch_answer([c for view in views for c in view.changes], f"drift-{server}")
+
+
+@blueprint.get("/<int:server>/overwritten/patch")
+@needs(Role.VIEWER)
+def overwritten_patch(server: int) -> ResponseReturnValue:
+    """All that differs in what a server overwrote last, as a text to save."""
+    if desk().overview().server(ServerId(server)) is None:
+        abort(404, "This server is not in the cluster.")
+    view = desk().drift.overwritten(ServerId(server))
+    return patch_answer(view.changes if view is not None else (), f"overwritten-{server}")
+
+
 @blueprint.post("/restore")
 @needs(Role.OPERATOR)
 def restore() -> ResponseReturnValue:
@@ -111,7 +130,8 @@ def _server() -> ServerId:
 
 def _panel(view: DriftView, overview: Overview) -> DriftPanel:
     name = server_words(overview, view.server)
-    return DriftPanel(view, name, file_diffs(view.own), file_diffs(view.shared))
+    patch = url_for(".patch", server=int(view.server))
+    return DriftPanel(view, name, file_diffs(view.own, patch), file_diffs(view.shared, patch))
 
 
 def _overwritten(overview: Overview) -> OverwrittenPanel:
@@ -120,7 +140,8 @@ def _overwritten(overview: Overview) -> OverwrittenPanel:
     known = {str(server.id): server.id for server in overview.servers}
     server = known.get(asked, overview.me)
     view = desk().drift.overwritten(server)
-    files = file_diffs(view.changes) if view is not None else ()
+    patch = url_for(".overwritten_patch", server=int(server))
+    files = file_diffs(view.changes, patch) if view is not None else ()
     return OverwrittenPanel(server, server_words(overview, server), view, files)
 
 

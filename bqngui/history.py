@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from flask import Blueprint, abort, render_template, request
+from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
@@ -26,6 +26,7 @@ from bqngui.candidate import (
     to_commit,
     writer_note,
 )
+from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
 from bqngui.replica_groups import ranges, running_words, saved_words
@@ -93,7 +94,7 @@ def revision(revision: str) -> ResponseReturnValue:
     return render_template(
         "history/revision.html",
         revision=view,
-        files=file_diffs(detail.changes),
+        files=file_diffs(detail.changes, url_for(".patch", revision=view.id)),
         text=text,
         trailers=trailers,
         names=_names(overview),
@@ -106,6 +107,22 @@ def revision(revision: str) -> ResponseReturnValue:
 def mark(revision: str) -> ResponseReturnValue:
     """Who has a commit and who runs it: the part of a page that changes by itself."""
     return render_template("history/_mark.html", revision=_detail(revision).revision)
+
+
+@blueprint.get("/<revision>/patch")
+@needs(Role.VIEWER)
+def patch(revision: str) -> ResponseReturnValue:
+    """All that one commit changed, as a text to save."""
+    detail = _detail(revision)
+    return patch_answer(detail.changes, f"revision-{detail.revision.id[:10]}")
+
+
+@blueprint.get("/<revision>/rollback/patch")
+@needs(Role.OPERATOR)
+def rollback_patch(revision: str) -> ResponseReturnValue:
+    """All that going back to a revision would change, as a text to save."""
+    view = _detail(revision).revision
+    return patch_answer(desk().compare_rollback(view.id).changes, f"rollback-{view.id[:10]}")
 
 
 @blueprint.get("/<revision>/rollback")
@@ -164,7 +181,7 @@ def _rollback_page(view: RevisionView, form: CommitForm) -> str:
         revision=view,
         form=form,
         comparison=comparison,
-        files=file_diffs(comparison.changes),
+        files=file_diffs(comparison.changes, url_for(".rollback_patch", revision=view.id)),
         problems=shown_problems(comparison.problems),
         forbidden=has_error(comparison.problems),
         servers=scope_words(overview, comparison.servers),

@@ -15,23 +15,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bqngui.diff import Diff, diff_texts
+from bqngui.diff import Diff, DiffRow, Fold, diff_texts
 from configrepo.merge import Disagreement
 from configrepo.unify import Answer, Edit, RowId, Take
 from scheduler.views import Comparison, FileChange
 
 MAX_DIFFS = 150
-MAX_ROWS = 20_000
+MAX_ROWS = 2_000
+MAX_CHARACTERS = 400_000
+MAX_COMPARED_LINES = 5_000
+MAX_COMPARED = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class FileDiff:
-    """One changed block with its table; `diff` is None where too many blocks changed."""
+    """One changed block with its table.
+
+    `diff` is None where nothing of it is shown; `hidden` says what is not shown, and why;
+    `patch` is the address of the whole difference as a text.
+    """
 
     change: FileChange
     diff: Diff | None
+    hidden: str = ""
+    patch: str = ""
 
     @property
     def kind(self) -> str:
@@ -71,16 +80,66 @@ class Question:
                 return self.disagreement.b or self.disagreement.a or ""
 
 
-def file_diffs(changes: Sequence[FileChange]) -> tuple[FileDiff, ...]:
-    """A table for each of the first blocks; when a page has enough, the others are only named."""
+def file_diffs(changes: Sequence[FileChange], patch: str = "") -> tuple[FileDiff, ...]:
+    """A table for each of the first blocks; when a page has enough, the others are only named.
+
+    Args:
+        changes: what changed.
+        patch: the address of all differences as a text, offered where not all are shown.
+    """
     files: list[FileDiff] = []
-    rows = 0
+    rows, characters = MAX_ROWS, MAX_CHARACTERS
     for number, change in enumerate(changes):
-        enough = number >= MAX_DIFFS or rows > MAX_ROWS
-        diff = None if enough else diff_texts(change.before, change.after)
-        rows += len(diff.rows) if diff else 0
-        files.append(FileDiff(change, diff))
+        if large := _too_large(change):
+            files.append(FileDiff(change, None, large, patch))
+        elif number >= MAX_DIFFS or rows <= 0 or characters <= 0:
+            words = "This page shows enough other changes; those of this block are left out."
+            files.append(FileDiff(change, None, words, patch))
+        else:
+            diff = diff_texts(change.before, change.after)
+            shown = _beginning(diff, rows, characters)
+            rows -= len(shown.rows)
+            characters -= sum(map(_characters, shown.rows))
+            files.append(FileDiff(change, shown, _left_out(diff, shown), patch))
     return tuple(files)
+
+
+def _too_large(change: FileChange) -> str:
+    """Why a block is not compared; "" if it is."""
+    texts = [text for text in (change.before, change.after) if text is not None]
+    characters = max(map(len, texts), default=0)
+    lines = max((text.count("\n") for text in texts), default=0)
+    if characters <= MAX_COMPARED and lines <= MAX_COMPARED_LINES:
+        return ""
+    size = f"{lines:,} line{'' if lines == 1 else 's'} and {characters:,} characters"
+    return f"This block is too large to be compared on a page: it has {size}."
+
+
+def _beginning(diff: Diff, rows: int, characters: int) -> Diff:
+    """As many rows as a page still has room for."""
+    taken = 0
+    for row in diff.rows[:rows]:
+        characters -= _characters(row)
+        if characters < 0 and taken > 0:
+            break
+        taken += 1
+    return diff if taken == len(diff.rows) else replace(diff, rows=diff.rows[:taken])
+
+
+def _characters(row: DiffRow | Fold) -> int:
+    if isinstance(row, Fold):
+        return 0
+    return sum(len(line.text) for line in (row.old, row.new) if line is not None)
+
+
+def _left_out(diff: Diff, shown: Diff) -> str:
+    """How many changed lines of a block a page has no room for, in words."""
+    left = diff.rows[len(shown.rows) :]
+    count = sum(isinstance(row, DiffRow) and row.kind != "equal" for row in left)
+    if count == 0:
+        return ""
+    lines = "line of this block is" if count == 1 else "lines of this block are"
+    return f"{count:,} more changed {lines} not shown."
 
 
 def row_id(disagreement: Disagreement) -> RowId:

@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
 from bqngui.candidate import tell_committed
+from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.problem_list import ShownProblem, has_error, shown_problems
 from bqngui.review import FileDiff, file_diffs
@@ -176,6 +177,14 @@ def compare() -> ResponseReturnValue:
     return _effect(waiting, message, secrets.token_hex(16))
 
 
+@blueprint.get("/compare/patch")
+@needs(Role.VIEWER)
+def patch() -> ResponseReturnValue:
+    """All that the settled result would change, as a text to save."""
+    found = desk().compare_unification()
+    return patch_answer(found.changes if isinstance(found, Comparison) else (), "unification")
+
+
 @blueprint.post("/commit")
 @needs(Role.ADMINISTRATOR)
 def commit() -> ResponseReturnValue:
@@ -216,7 +225,7 @@ def _effect(
     if isinstance(found, Refused):
         refused = refused or found.sentence
     comparison = found if isinstance(found, Comparison) else None
-    files = file_diffs(comparison.changes) if comparison else ()
+    files = file_diffs(comparison.changes, url_for(".patch")) if comparison else ()
     overview = desk().overview()
     page = EffectPage(
         waiting=waiting,

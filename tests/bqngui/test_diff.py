@@ -94,3 +94,16 @@ def test_20000_lines_take_well_under_a_second_and_bad_cases_stay_bounded() -> No
         start = time.process_time()
         diff_texts("\n".join(old), "\n".join(new))
         assert time.process_time() - start < 1.5, name
+
+
+def test_of_very_long_lines_the_part_around_the_difference_is_shown() -> None:
+    old, new = "a" * 50_000 + "b" + "c" * 50_000, "a" * 50_000 + "X" + "c" * 50_000
+    (row,) = diff_texts(f"{old}\n", f"{new}\n").rows
+    assert isinstance(row, DiffRow)
+    assert row.old is not None
+    assert row.new is not None
+    assert "abc" in row.old.text
+    assert "aX" in row.new.text
+    assert len(row.old.text) < 1_100
+    assert row.new.text.startswith("(49800 characters) … a")
+    assert row.new.text.endswith("c … (49201 characters)")

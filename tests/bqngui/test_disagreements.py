@@ -184,3 +184,11 @@ def test_a_value_is_settled_with_the_keyboard_and_without_javascript(
         page.keyboard.press("Enter")
         expect(page.get_by_text("Saved on BQN 0.")).to_be_visible()
     assert fake(torn).chosen == [(FIRST, Choice("other"))]
+
+
+def test_a_held_line_can_be_saved_as_a_text(torn: Site) -> None:
+    visitor = torn.visitor(Role.VIEWER)
+    (held, *_) = torn.desk.disagreements.listed().held
+    saved = visitor.get(f"/disagreements/held/{held.head}/patch")
+    assert saved.text.count("diff --git ") == len(held.changes) > 0
+    assert visitor.get("/disagreements/held/none/patch").status_code == 404

@@ -189,3 +189,13 @@ def test_the_pages_are_accessible_and_fit(
         page.get_by_label("Pause, seconds").fill("30")
         assert_accessible(page)
         assert_fits(page)
+
+
+def test_what_was_changed_from_outside_can_be_saved_as_a_text(changed: Site) -> None:
+    visitor = changed.visitor(Role.VIEWER)
+    (view, *_) = changed.desk.drift.drifts()
+    saved = visitor.get(f"/drift/{view.server}/patch")
+    assert saved.headers["Content-Disposition"].endswith(f'"drift-{view.server}.patch"')
+    assert saved.text.count("diff --git ") == len(view.changes) > 0
+    assert visitor.get(f"/drift/{view.server}/overwritten/patch").status_code == 200
+    assert visitor.get("/drift/200/overwritten/patch").status_code == 404

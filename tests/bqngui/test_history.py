@@ -167,3 +167,30 @@ def test_the_readers_own_time_stands_before_utc(site: Site, browser: Browser) ->
     expect(page.locator("time").last).to_contain_text("2026-11-22 23:00:00")
     expect(page.locator("time").last).to_contain_text("2026-11-22 14:00:00 UTC")
     context.close()
+
+
+def test_a_huge_change_makes_a_small_page_and_can_be_saved_whole(site: Site) -> None:
+    lines = "".join(f" line {number} of it\n" for number in range(60_000))
+    visitor = site.visitor(Role.OPERATOR)
+    person = Person(site.account(Role.OPERATOR), Role.OPERATOR, "192.0.2.8")
+    site.desk.edit(person, None, f"strange block\n{lines}")
+    shown = visitor.get("/candidate/compare").text
+    assert "too large to be compared on a page: it has 60,001 lines" in shown
+    assert 'href="/candidate/patch"' in shown
+    assert len(shown) < 100_000
+    saved = visitor.get("/candidate/patch")
+    assert saved.headers["Content-Type"].startswith("text/plain")
+    assert saved.headers["Content-Disposition"].endswith('"candidate.patch"')
+    assert saved.text.count("\n+ line ") == 60_000
+    site.desk.commit(person, "A huge block", "request-huge", {})
+    revision = site.desk.history(limit=1)[0].id
+    shown = visitor.get(f"/history/{revision}").text
+    assert len(shown) < 100_000
+    assert "too large to be compared on a page: it has 60,001 lines" in shown
+    assert f'href="/history/{revision}/patch"' in shown
+    assert visitor.get(f"/history/{revision}/patch").text.count("\n+ line ") == 60_000
+    back = site.desk.history(limit=2)[1].id
+    shown = visitor.get(f"/history/{back}/rollback").text
+    assert len(shown) < 100_000
+    assert f'href="/history/{back}/rollback/patch"' in shown
+    assert visitor.get(f"/history/{back}/rollback/patch").text.count("\n- line ") == 60_000

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bqngui.diff import MAX_LINE, DiffRow
 from bqngui.review import (
+    MAX_CHARACTERS,
+    MAX_COMPARED,
+    MAX_COMPARED_LINES,
     MAX_DIFFS,
     MAX_ROWS,
     choices_of,
@@ -61,6 +65,42 @@ def test_very_many_blocks_are_named_without_their_lines() -> None:
 def test_a_page_that_has_enough_rows_names_the_other_blocks_only() -> None:
     long = replace(CHANGE, before=None, after="x\n" * (MAX_ROWS + 1))
     assert [f.diff is None for f in file_diffs([CHANGE, long, CHANGE])] == [False, False, True]
+
+
+def test_a_block_that_is_too_large_is_not_compared_and_says_how_large_it_is() -> None:
+    long = replace(CHANGE, before=None, after="x" * 40 + "\n" + " y\n" * MAX_COMPARED_LINES)
+    heavy = replace(CHANGE, after="x" * MAX_COMPARED + "\n")
+    small, *large = file_diffs([CHANGE, long, heavy], "/the/patch")
+    assert small.diff is not None
+    assert small.hidden == ""
+    assert [file.diff for file in large] == [None, None]
+    assert "it has 5,001 lines and 15,041 characters" in large[0].hidden
+    assert "it has 1 line and 262,145 characters" in large[1].hidden
+    assert {file.patch for file in large} == {"/the/patch"}
+
+
+def test_what_a_page_has_no_room_for_is_counted() -> None:
+    long = replace(CHANGE, before=None, after="x\n" * (MAX_ROWS + 7))
+    (shown,) = file_diffs([long])
+    assert shown.diff is not None
+    assert len(shown.diff.rows) == MAX_ROWS
+    assert shown.diff.added == MAX_ROWS + 7
+    assert shown.hidden == "7 more changed lines of this block are not shown."
+    (almost,) = file_diffs([replace(long, after="x\n" * (MAX_ROWS + 1))])
+    assert almost.hidden == "1 more changed line of this block is not shown."
+
+
+def test_whatever_changed_a_page_shows_a_bounded_number_of_rows_and_characters() -> None:
+    changes = [
+        replace(CHANGE, before="old " * 60_000 + "\n", after=f"{n} " * 60_000 + "\n")
+        for n in range(200)
+    ] + [replace(CHANGE, before=None, after=f" {n} {'long ' * 180}\n" * 250) for n in range(10)]
+    files = file_diffs(changes)
+    rows = [row for file in files if file.diff for row in file.diff.rows]
+    lines = [one for row in rows if isinstance(row, DiffRow) for one in (row.old, row.new) if one]
+    assert len(rows) <= MAX_ROWS
+    assert sum(len(line.text) for line in lines) <= MAX_CHARACTERS + 4 * MAX_LINE
+    assert all(file.hidden for file in files if file.diff is None)
 
 
 def test_the_fingerprint_changes_with_what_is_shown() -> None:

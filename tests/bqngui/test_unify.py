@@ -181,6 +181,15 @@ def test_the_effect_is_shown_before_the_commit(unifying: Site) -> None:
     assert "common/dos.conf" not in page
 
 
+def test_the_effect_can_be_saved_as_a_text(unifying: Site) -> None:
+    visitor = unifying.visitor(Role.VIEWER)
+    assert visitor.get("/unify/compare/patch").text == ""
+    answered(unifying)
+    saved = visitor.get("/unify/compare/patch")
+    assert saved.headers["Content-Disposition"].endswith('"unification.patch"')
+    assert "diff --git a/common/" in saved.text
+
+
 def test_a_commit_makes_the_cluster_complete_and_the_same_request_is_done_once(
     unifying: Site,
 ) -> None:
