@@ -7,6 +7,7 @@
     ├── StoreError           the repository is broken or refused an operation
     │   ├── RefMoved         compare-and-swap lost: somebody else moved the ref
     │   ├── TransferFailed   the stream to another server ended early or was not git's
+    │   │   └── TooMuchAtOnce another server sends more than is taken at a time
     │   └── DiskFull         no space left on the device of the repository
     └── NotFound             a revision, path or server that does not exist
 
@@ -20,6 +21,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from configrepo.model import Problem
 
 
@@ -57,6 +60,18 @@ class RefMoved(StoreError):
 
 class TransferFailed(StoreError):
     """The stream to another server ended early, was not git's protocol, or was refused here."""
+
+
+class TooMuchAtOnce(TransferFailed):
+    """Another server sends more than is taken at a time.
+
+    Attributes:
+        found: where it has the refs that were asked for: commit ids by ref name.
+    """
+
+    def __init__(self, most_bytes: int, found: Mapping[str, str]) -> None:
+        super().__init__(f"the other server sends more than {most_bytes} bytes at a time")
+        self.found = dict(found)
 
 
 class DiskFull(StoreError):

@@ -4,6 +4,8 @@ It is used where the writer of a line cannot or need not push: the primary colle
 the others ran, and a server that the primary cannot reach fetches what it lacks. What is
 fetched waits in a directory of its own until it is judged as if the other server had
 pushed it (`scheduler.receiving`); a line only grows, and a refusal is told in a sentence.
+What is too much at a time (after a long absence) is fetched line by line: the terms from the
+oldest on, each of which brings one more part of the history, `cluster` after them.
 
 Core: the network is behind a callable.
 """
@@ -13,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final, Protocol
 
-from configrepo.admission import Admitted, Denied
-from configrepo.errors import NotFound
+from configrepo.admission import CLUSTER, Admitted, Denied
+from configrepo.errors import NotFound, TooMuchAtOnce
 from configrepo.model import ServerId
 from configrepo.revision import CommitId, RefUpdate
 from configrepo.store import Store
 from scheduler.errors import RemoteRefused
-from scheduler.push_plan import RUNS, relayed
+from scheduler.push_plan import RUNS, TERMS, relayed
 from scheduler.ssh import SshTarget
 
 _NONE: Final = "0" * 40
@@ -84,6 +86,15 @@ class Puller:
                 gives is not let in.
             StoreError: what came cannot be kept here.
         """
+        try:
+            return self._pull(target, wanted)
+        except TooMuchAtOnce as error:
+            if len(error.found) < 2:
+                raise
+            lines = sorted(error.found, key=_oldest_first)
+        return tuple(moved for line in lines for moved in self._pull(target, (line,)))
+
+    def _pull(self, target: SshTarget, wanted: Sequence[str]) -> tuple[str, ...]:
         moves: list[RefUpdate] = []
 
         def judge(view: Store, found: Mapping[str, CommitId]) -> str | None:
@@ -121,6 +132,15 @@ class Puller:
             if old != new and (old is None or ref.startswith(RUNS[0]) or _grows(view, old, new)):
                 moves.append(RefUpdate(ref, old, new))
         return moves
+
+
+def _oldest_first(ref: str) -> tuple[int, str]:
+    """Terms in their order, other lines, `cluster`; what ran where needs all of them."""
+    if ref.startswith(TERMS):
+        return 0, ref
+    if ref.startswith(RUNS):
+        return 3, ref
+    return (2, ref) if ref == CLUSTER else (1, ref)
 
 
 def _grows(view: Store, old: CommitId, new: CommitId) -> bool:

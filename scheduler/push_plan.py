@@ -29,7 +29,8 @@ from configrepo.admission import CLUSTER
 from configrepo.model import ServerId
 from configrepo.revision import CommitId
 
-LINES: Final = (CLUSTER, "refs/heads/server/", "refs/terms/")
+TERMS: Final = "refs/terms/"
+LINES: Final = (CLUSTER, "refs/heads/server/", TERMS)
 """What makes the configuration; an entry that ends with `/` stands for all refs below it."""
 
 RUNS: Final = ("refs/bqn/running/", "refs/notes/")
@@ -103,7 +104,7 @@ def lines_of(writers: Iterable[ServerId]) -> tuple[str, ...]:
     known = sorted(writers)
     lines = [f"refs/heads/server/{server}" for server in known]
     runs = [ref for server in known for ref in own_runs(server)]
-    return (CLUSTER, "refs/terms/", *lines, *runs)
+    return (CLUSTER, TERMS, *lines, *runs)
 
 
 def own_runs(server: ServerId) -> tuple[str, str]:

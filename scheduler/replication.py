@@ -25,7 +25,13 @@ from time import monotonic
 from typing import Final
 
 from configrepo.admission import CLUSTER
-from configrepo.errors import ConfigRepoError, DiskFull, StoreError, TransferFailed
+from configrepo.errors import (
+    ConfigRepoError,
+    DiskFull,
+    StoreError,
+    TooMuchAtOnce,
+    TransferFailed,
+)
 from configrepo.model import ServerId
 from configrepo.store import CommitId, Pushed, Store
 from scheduler.authorized_keys import Verb
@@ -311,6 +317,8 @@ class Replicator:
         stream = self._ssh.open_command(target, verb)
         try:
             yield stream
+        except TooMuchAtOnce:
+            raise
         except TransferFailed as error:
             said = stream.complaint()
             if said.startswith(_OURS):

@@ -47,7 +47,7 @@ from configrepo.store.lineage import Lineage
 from configrepo.store.notes import note_in, with_note
 from configrepo.store.objects import Draft, Entry, Objects
 from configrepo.store.packing import Packing, counts_for
-from configrepo.store.transfer import Pushed, Stream, fetch, push
+from configrepo.store.transfer import LARGEST_PACK, Pushed, Stream, fetch, push
 
 _CACHED_ANSWERS = 4_096
 _MOST_HAVES = 256
@@ -397,7 +397,11 @@ class Store:
         return self._packing.slice_of(updates, there)
 
     def fetch(
-        self, stream: Stream, wanted: Sequence[str], judge: Judge | None = None
+        self,
+        stream: Stream,
+        wanted: Sequence[str],
+        judge: Judge | None = None,
+        most_bytes: int = LARGEST_PACK,
     ) -> dict[str, CommitId]:
         """Bring commits from git at the far end of `stream` (`upload-pack`); no ref moves.
 
@@ -409,11 +413,13 @@ class Store:
             wanted: full ref names; one that ends with `/` stands for all refs below it.
             judge: says why what came is not let in, from a view that sees it and from where
                 the far end has the wanted refs.
+            most_bytes: how much may come.
 
         Returns:
             Where the far end has the wanted refs; those that it lacks are left out.
 
         Raises:
+            TooMuchAtOnce: more would come; nothing of it is kept.
             TransferFailed: the stream ended early, or what came is not let in.
         """
         tips = list(dict.fromkeys(self.refs().values()))
@@ -424,7 +430,7 @@ class Store:
             raise durable.translated(error, self.path) from error
         try:
             with (place / "incoming").open("w+b") as pack:
-                found = fetch(stream, wanted, have, self.has, pack)
+                found = fetch(stream, wanted, have, self.has, pack, most_bytes)
                 if pack.tell() > 0:
                     pack.seek(0)
                     self._take_in(pack, place, found, judge or _refusal_of_trees)

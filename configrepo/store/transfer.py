@@ -22,7 +22,7 @@ from dulwich.pack import UnpackedObject
 from dulwich.protocol import Protocol as GitProtocol
 from dulwich.refs import Ref
 
-from configrepo.errors import TransferFailed
+from configrepo.errors import TooMuchAtOnce, TransferFailed
 from configrepo.revision import CommitId, is_commit_id
 
 LARGEST_PACK = 64 * 1024 * 1024
@@ -110,6 +110,7 @@ def fetch(
     have: Iterable[CommitId],
     is_here: Callable[[CommitId], bool],
     pack: IO[bytes],
+    most_bytes: int = LARGEST_PACK,
 ) -> dict[str, CommitId]:
     """Write a pack with what is missing of the wanted refs; the caller closes the stream.
 
@@ -119,12 +120,14 @@ def fetch(
         have: commits that are here, best ones first.
         is_here: whether a commit is here.
         pack: receives the pack; stays empty if nothing is missing.
+        most_bytes: how large the pack may be.
 
     Returns:
         Where the far end has the wanted refs; those it does not have are left out.
 
     Raises:
-        TransferFailed: the stream ended, was not git's protocol, or brought too much.
+        TooMuchAtOnce: the pack is larger than `most_bytes`.
+        TransferFailed: the stream ended, or was not git's protocol.
     """
     found: dict[str, CommitId] = {}
 
@@ -135,8 +138,8 @@ def fetch(
         return [ObjectID(one.encode()) for one in sorted({*found.values()}) if not is_here(one)]
 
     def receive(data: bytes) -> int:
-        if pack.tell() + len(data) > LARGEST_PACK:
-            raise GitProtocolError(f"the other server sends more than {LARGEST_PACK} bytes")
+        if pack.tell() + len(data) > most_bytes:
+            raise TooMuchAtOnce(most_bytes, found)
         return pack.write(data)
 
     with _translated():

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from configrepo.errors import TooMuchAtOnce
 from configrepo.model import ServerId
 from configrepo.store import CommitId, RefUpdate, Store
+from configrepo.store.transfer import LARGEST_PACK
 from scheduler.authorized_keys import Verb
 from scheduler.errors import RemoteRefused
 from scheduler.pulling import Puller
@@ -32,7 +34,9 @@ class Pair:
         self.one.follow(self.zero)
         self.pulled: list[tuple[int, tuple[str, ...]]] = []
 
-    def puller(self, me: Replica, other: Replica) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    def puller(
+        self, me: Replica, other: Replica, most_bytes: int = LARGEST_PACK
+    ) -> Callable[[Sequence[str]], tuple[str, ...]]:
         def fetch(
             target: SshTarget,
             wanted: Sequence[str],
@@ -40,7 +44,7 @@ class Pair:
         ) -> dict[str, CommitId]:
             stream = me.pool.open_command(target, Verb.UPLOAD)
             try:
-                return me.store.fetch(stream, wanted, judge)
+                return me.store.fetch(stream, wanted, judge, most_bytes)
             finally:
                 stream.close()
 
@@ -57,8 +61,17 @@ class Pair:
     def lead(self, text: str) -> CommitId:
         """The primary commits in its term."""
         commit = self.zero.commit(text)
-        self.zero.store.move([RefUpdate(TERM, self.zero.store.ref(TERM), commit)], "test")
+        term = f"refs/terms/{self.zero.term:012d}-000"
+        self.zero.store.move([RefUpdate(term, self.zero.store.ref(term), commit)], "test")
         return commit
+
+    def lead_for_long(self) -> list[str]:
+        """The primary commits in four terms; returns the names of their lines."""
+        for term in range(1, 5):
+            self.zero.term = term
+            for number in range(6):
+                self.lead(f"192.168.{term}.{number + 1}")
+        return [f"refs/terms/{term:012d}-000" for term in range(1, 5)]
 
 
 @pytest.fixture
@@ -78,6 +91,22 @@ def test_a_server_that_cannot_be_pushed_to_fetches_what_it_lacks(pair: Pair) -> 
     assert pair.pulled == [(0, (CLUSTER, TERM))]
     assert pull(EXCHANGED) == ()
     assert pair.one.store.fsck() is None
+
+
+def test_after_a_long_absence_the_lines_are_fetched_one_by_one(pair: Pair) -> None:
+    terms = pair.lead_for_long()
+    # The six commits of a term are 2,400 to 3,500 bytes, all 24 together 9,400.
+    assert pair.puller(pair.one, pair.zero, 6_000)(EXCHANGED) == (*terms, CLUSTER)
+    assert [refs for _, refs in pair.pulled] == [(line,) for line in (*terms, CLUSTER)]
+    assert pair.one.store.refs() == pair.zero.store.refs()
+    assert pair.one.store.fsck() is None
+
+
+def test_a_line_that_is_too_much_by_itself_is_told_and_nothing_of_it_is_kept(pair: Pair) -> None:
+    pair.lead_for_long()
+    with pytest.raises(TooMuchAtOnce, match="more than 1000 bytes at a time"):
+        pair.puller(pair.one, pair.zero, 1_000)(EXCHANGED)
+    assert pair.one.store.refs() == {}
 
 
 def test_only_the_followed_primary_may_give_the_cluster_and_not_in_an_old_term(pair: Pair) -> None:
