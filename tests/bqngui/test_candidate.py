@@ -58,6 +58,23 @@ class FarDesk(FakeDesk):
         return Committed("f" * 40, ServerId(0), "Saved on BQN 0. Only on this server (BQN 0).")
 
 
+class CrashedDesk(FakeDesk):
+    """A desk whose server was killed after a commit, before the candidate was put away."""
+
+    def commit(
+        self,
+        person: Person,
+        message: str,
+        request_id: str,
+        choices: Mapping[RowId, Answer],
+        staging: Staging | None = None,
+    ) -> CommitOutcome:
+        kept = self._candidates[person.name]
+        outcome = super().commit(person, message, request_id, choices, staging)
+        self._candidates[person.name] = kept
+        return outcome
+
+
 def text_of(desk: FakeDesk, path: str = RATE) -> str:
     return next(b.text for b in desk.configuration(OTHER).blocks if b.path == path)
 
@@ -121,6 +138,17 @@ def test_a_commit_that_has_not_arrived_yet_is_told_on_the_list_of_all(open_site:
     answer = visitor.post("/candidate/commit", sent)
     assert (answer.status_code, answer.location) == (303, "/history")
     assert "Only on this server (BQN 0)" in visitor.get(answer.location).text
+
+
+def test_a_form_that_was_committed_just_before_a_crash_is_already_saved(
+    open_site: OpenSite,
+) -> None:
+    visitor = with_candidate(open_site(CrashedDesk.cluster_of_three()))
+    sent = fields(visitor.get("/candidate/compare").text) | {"message": "Faster"}
+    first = visitor.post("/candidate/commit", sent)
+    second = visitor.post("/candidate/commit", sent)
+    assert (second.status_code, second.location) == (303, first.location)
+    assert "already saved" in visitor.get(second.location).text
 
 
 def test_a_commit_needs_a_message(site: Site) -> None:
