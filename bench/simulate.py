@@ -65,11 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _scenarios(seeds: range, counts: tuple[int, int]) -> int:
     began = time.monotonic()
     total = {"scenarios": 0, "violations": 0, "acknowledged": 0, "lost": 0}
+    waived = 0
     found = [simulate(seeds[0], counts=counts)] if len(seeds) == 1 else results(seeds, counts)
     for result in found:
         total["scenarios"] += 1
         total["acknowledged"] += result.acknowledged
         total["lost"] += result.lost
+        waived += result.waived
         if result.violation:
             total["violations"] += 1
             again = f"python -m bench.simulate --only {result.seed}"
@@ -77,6 +79,7 @@ def _scenarios(seeds: range, counts: tuple[int, int]) -> int:
                 again += f" --servers {counts[0]}-{counts[1]}"
             print(f"seed {result.seed}: {result.violation}\n  again: {again}")
     print(f"{total['scenarios']} scenarios in {time.monotonic() - began:.0f} s")
+    print(f"{waived} more commits were on one disk only, and that disk was lost")
     print(json.dumps(total))
     return 1 if total["violations"] or total["lost"] else 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scheduler.presets import Timing
-from tests.simulator.world import PRIMARY, World
+from tests.simulator.servers import PRIMARY
+from tests.simulator.world import World
 
 
 @dataclass(frozen=True)

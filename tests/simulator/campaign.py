@@ -20,6 +20,7 @@ class Total:
     scenarios: int
     acknowledged: int
     lost: int
+    waived: int
     claims: int
     broken: tuple[Result, ...]
 
@@ -38,6 +39,7 @@ def campaign(seeds: Iterable[int], counts: tuple[int, int] = (2, 8)) -> Total:
         scenarios=len(done),
         acknowledged=sum(result.acknowledged for result in done),
         lost=sum(result.lost for result in done),
+        waived=sum(result.waived for result in done),
         claims=sum(result.claims for result in done),
         broken=tuple(sorted((r for r in done if r.violation), key=lambda r: r.seed)),
     )

@@ -7,6 +7,7 @@ have one writer; anybody may pass them on. Each move of a head is checked here (
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 Term = tuple[int, int]  # epoch, server
@@ -14,6 +15,16 @@ Term = tuple[int, int]  # epoch, server
 
 class Violated(AssertionError):
     """An invariant does not hold."""
+
+
+def head_name(number: int) -> str:
+    """A commit as its head is called in beacons."""
+    return f"{number:040x}"
+
+
+def head_number(name: str) -> int:
+    """The commit of a head."""
+    return int(name, 16)
 
 
 def order(term: Term) -> tuple[int, int]:
@@ -37,6 +48,7 @@ class History:
     def __init__(self) -> None:
         self.contains = [1]
         self.acknowledged = 1
+        self.waived = 0
         self.merges = 0
 
     def commit(self, line: Line, term: Term) -> int:
@@ -73,10 +85,13 @@ class History:
             raise Violated(f"I3: a head moved in {term} after {line.moved_in}")
         line.cluster, line.moved_in = number, order(term)
 
-    def ahead(self, line: Line, number: int) -> bool:
-        """Whether a head contains something that a line's head does not."""
-        own = self.contains[line.cluster]
-        return self.contains[number] | own != own
+    def lose(self, others: Iterable[Line]) -> None:
+        """A disk is lost: what was on no other one was promised to survive a crash only (I4)."""
+        held = 1
+        for line in others:
+            held |= line.objects
+        self.waived += (self.acknowledged & ~held).bit_count()
+        self.acknowledged &= held
 
     def forward(self, line: Line, number: int) -> bool:
         """Whether a head contains all that a line's head does."""
@@ -95,6 +110,9 @@ class History:
 
     def _size(self, number: int) -> int:
         return self.contains[number].bit_count()
+
+    def __len__(self) -> int:
+        return len(self.contains)
 
     def _new(self, contents: int) -> int:
         number = len(self.contains)

@@ -1,4 +1,4 @@
-"""The election holds in 600 drawn scenarios, and each removed rule is noticed."""
+"""The election holds in 600 drawn scenarios."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ import pytest
 from scheduler.presets import PRESETS
 from tests.simulator.calm_time import calm_time
 from tests.simulator.campaign import campaign
-from tests.simulator.lines import History, Line, Violated
-from tests.simulator.rules import REAL, REMOVED, without
-from tests.simulator.scenario import Scenario, simulate
+from tests.simulator.lines import History, Line
+from tests.simulator.releases import is_left_alone
+from tests.simulator.rules import REAL
+from tests.simulator.scenario import Scenario, simulate, trace_of
 
-# Seeds whose scenario breaks when that rule is removed; found once, kept.
-SEEDS = {
-    "R3": (14, 10),
-    "R6": (2, 3),
-    "R7": (4, 9),
-    "R8": (4, 9),
-    "R9": (4, 9),
-    "R10": (11, 9),
-    "R12": (0, 23),
-    "relay": (86, 20),
-    "stall shift": (22, 0),
-}
+# Seeds in which wall clocks jump while servers with a timed bar run.
+WALL_SEEDS = (3, 4)
 
 
 @pytest.mark.timeout(1200)
@@ -36,12 +27,7 @@ def test_no_invariant_breaks_in_six_hundred_scenarios() -> None:
     )
     assert (total.scenarios, total.lost) == (600, 0)
     assert total.acknowledged > 10_000
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("rule", REMOVED)
-def test_an_election_without_one_rule_is_caught(rule: str) -> None:
-    assert any(simulate(seed, without(rule)).violation for seed in SEEDS[rule])
+    assert total.waived > 0, "no lost disk took a commit with it: I4 was not put to the test"
 
 
 def test_a_seed_gives_the_same_run_each_time() -> None:
@@ -49,15 +35,10 @@ def test_a_seed_gives_the_same_run_each_time() -> None:
     assert simulate(3).trace != simulate(4).trace
 
 
-def test_i7_jumps_of_the_wall_clock_change_nothing() -> None:
-    """The step is never told the wall clock; a scenario with other jumps is the same run."""
-    runs = []
-    for jump in (0.0, -3600.0, 30 * 86_400.0):
-        scenario = Scenario(22, REAL, (2, 8))
-        scenario.world.wall = jump
-        scenario.run()
-        runs.append(repr(scenario.world.roles))
-    assert len(set(runs)) == 1
+@pytest.mark.parametrize("seed", WALL_SEEDS)
+def test_i7_jumps_of_the_wall_clocks_change_nothing_at_all(seed: int) -> None:
+    """Every event, what came of it and what was known then is the same, to the byte."""
+    assert len({trace_of(seed, jumps) for jumps in (0.0, 1.0, -400.0)}) == 1
 
 
 def test_i10_the_same_heads_give_the_same_contents_in_any_order() -> None:
@@ -79,14 +60,13 @@ def test_i10_the_same_heads_give_the_same_contents_in_any_order() -> None:
     assert contents == {history.acknowledged}
 
 
-def test_the_model_of_the_repositories_notices_what_must_not_happen() -> None:
-    history, one, other = History(), Line(), Line()
-    history.commit(one, (1, 0))
-    history.commit(other, (2, 1))
-    with pytest.raises(Violated, match="I5"):
-        history.move(one, other.cluster, (2, 1))
-    with pytest.raises(Violated, match="I3"):
-        history.move(other, history.commit(other, (3, 1)), (2, 1))
+def test_i11_scenarios_of_several_releases_are_among_those_that_are_drawn() -> None:
+    mixed = [seed for seed in range(40) if Scenario(seed, REAL, (2, 8)).world.mixed]
+    assert 4 <= len(mixed) <= 20
+
+
+def test_i11_a_message_that_only_a_later_release_knows_is_left_alone() -> None:
+    assert is_left_alone()
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -1,10 +1,10 @@
 """A cluster in memory around the real election step: discrete events, one seed, no I/O.
 
-Each server has a clock of its own that runs up to a thousandth fast or slow, a disk that
-survives crashes, and a repository (`lines`). What the edges of the program do is done here
-by the same facts: heartbeats with relays, answers, dialling, fetching, pushing, commits.
-What must never happen is checked after every event; what must happen after a time of calm
-is asked by `invariants`.
+Each server has a clock of its own that runs up to a thousandth fast or slow, a wall clock that
+jumps, a disk that survives crashes, and a repository (`lines`). What the edges of the program
+do is done here by the same facts: heartbeats with relays, answers, dialling (`heartbeats`),
+fetching, pushing, commits (`replicating`). What must never happen is checked after every
+event; what must happen after a time of calm is asked by `invariants`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from configrepo.model import ServerId
-from scheduler.control_view import Accepted, Barred, ControlRole
+from scheduler.control_view import Accepted, Barred
 from scheduler.election_values import (
     NEVER,
     Action,
     Announce,
     AskHandover,
     Bar,
-    Beacon,
     CatchUp,
-    CaughtUp,
     Durable,
     Event,
     GrantHandover,
@@ -35,81 +35,79 @@ from scheduler.election_values import (
     HandoverGranted,
     HandoverRefused,
     HeadMoved,
-    Heard,
     Left,
-    Lost,
     Members,
-    PeerState,
     Persist,
     Persisted,
     Redial,
     RefuseHandover,
-    Relay,
     StopCommits,
     Tick,
     View,
+    Witness,
 )
-from scheduler.presets import Timing
-from tests.simulator.lines import History, Line, Term, Violated, order
+from scheduler.presets import LAN, Timing
+from tests.simulator.heartbeats import Heartbeats
+from tests.simulator.lines import History, Term, Violated, head_name, order
 from tests.simulator.network import Network
+from tests.simulator.releases import Release, releases, slower
+from tests.simulator.replicating import Replicating
 from tests.simulator.rules import REAL, Rules
+from tests.simulator.servers import Disk, Node
 
 DISK_S = 0.005
 REFUSED_S = (0.85, 1.1)
-GIT_S = (0.02, 0.08)
-PRIMARY = ControlRole.PRIMARY
-
-
-@dataclass
-class Disk:
-    """What survives a crash."""
-
-    durable: Durable = field(default_factory=Durable)
-    line: Line = field(default_factory=Line)
-
-
-@dataclass
-class Node:
-    """One running server. Its clock shows `offset + rate * time`."""
-
-    id: int
-    view: View
-    life: int
-    rate: float
-    started_at: float
-    seq: int = 0
-    paused_until: float = 0.0
-    calm_at: float = 0.0
-    held: bool = False
-    boasts: bool = False
-    waiting: list[Event] = field(default_factory=list)
-    said: tuple[float, Beacon, tuple[Relay, ...]] | None = None
-    pushing: set[int] = field(default_factory=set)
-    partner: int = 0
+_UNTIL = re.compile(r"until=[0-9.e+-]+")
 
 
 class World:
-    """Servers 0 to `count - 1`, all stopped, nothing cut."""
+    """Servers 0 to `count - 1`, all stopped, nothing cut.
 
-    def __init__(self, seed: int, count: int, timing: Timing, rules: Rules = REAL) -> None:
+    `mixed`: each start draws the release of the server (I11). `traced`: every event with what
+    came of it is written to a digest (I7).
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        count: int,
+        timing: Timing = LAN,
+        rules: Rules = REAL,
+        *,
+        mixed: bool = False,
+        traced: bool = False,
+    ) -> None:
         self.chance = random.Random(seed)
-        self.timing, self.rules, self.count = timing, rules, count
+        self.rules, self.count, self.mixed = rules, count, mixed
+        self.timing = slower(timing) if mixed else timing
+        self.releases = releases(rules, timing)
         self.now = 0.0
         self.disks = [Disk() for _ in range(count)]
         self.nodes: dict[int, Node] = {}
         self.history = History()
         self.terms: set[Term] = set()
         self.claims: list[tuple[float, int]] = []
+        self.fetches: list[tuple[float, int]] = []
         self.roles: list[tuple[float, int, str]] = []
-        self.wall = 0.0
+        self.walls = [0.0] * count
+        self.barred: set[int] = set()
         self.barred_at = NEVER
+        self.twins: dict[int, float] = {}
+        self.unwitnessed: dict[int, float] = {}
+        self.witnessed = False
+        self.lost_disks: set[int] = set()
+        self.identity: dict[int, int] = {}
+        self.stuck: set[int] = set()
         self.stopped = False
         self.fault_times: list[float] = []
+        self.trace = sha256() if traced else None
+        self._bar_walls = [0.0] * count
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._serial = itertools.count()
-        self._lives = itertools.count(1)
+        self.talk = Heartbeats(self)
+        self.copies = Replicating(self)
         self.network = Network(
-            count, self.chance, timing, self.time, self.after, self.answers, self._opened
+            count, self.chance, self.timing, self.time, self.after, self.answers, self._opened
         )
 
     # --- time -----------------------------------------------------------------------------
@@ -131,8 +129,13 @@ class World:
             work(*arguments)
         self.now = end
 
-    def _local(self, node: Node) -> float:
+    def clock_of(self, node: Node) -> float:
+        """What the monotonic clock of a server shows."""
         return 1000.0 + self.now * node.rate
+
+    def wall_of(self, number: int) -> float:
+        """What the wall clock of a server shows."""
+        return 1.8e9 + self.now + self.walls[number]
 
     # --- faults ---------------------------------------------------------------------------
 
@@ -140,27 +143,39 @@ class World:
         """Start a server from its disk."""
         disk = self.disks[number]
         disk.durable = replace(disk.durable, boot=disk.durable.boot + 1)
+        release = self._release()
         rate = self.chance.uniform(0.999, 1.001)
-        view = self.rules.start(
-            ServerId(number), self.timing, disk.durable, 1000.0 + self.now * rate
+        view = release.rules.start(
+            ServerId(number), release.timing, disk.durable, 1000.0 + self.now * rate
         )
-        node = Node(number, view, next(self._lives), rate, self.now, calm_at=self.now)
+        node = Node(number, view, release, rate, self.now, self.now, {})
+        node.cards = {other: card for other, card in self.identity.items() if other != number}
         self.nodes[number] = node
-        self.feed(node, HeadMoved(str(disk.line.cluster)))
-        others = tuple(ServerId(other) for other in range(self.count) if other != number)
-        self.feed(node, Members(others))
-        self.after(self.chance.uniform(0, self.timing.tick_s), self._tick, node)
-        self.after(self.chance.uniform(0, self.timing.hb_s), self._beat, node)
-        for other in others:
+        self.feed(node, HeadMoved(head_name(disk.line.cluster)))
+        if self.witnessed:
+            self.feed(node, Witness(number not in self.unwitnessed))
+        self.feed(node, Members(self._others(number), successor=number in self.identity))
+        self._watch_bar(node, disk.durable.barred, started=True)
+        self.after(self.chance.uniform(0, node.timing.tick_s), self._tick, node)
+        self.after(self.chance.uniform(0, node.timing.hb_s), self.talk.beat, node)
+        for other in self._others(number):
             self.network.dial(number, other)
+
+    def _release(self) -> Release:
+        return self.chance.choice(self.releases) if self.mixed else self.releases[0]
+
+    def _others(self, number: int) -> tuple[ServerId, ...]:
+        return tuple(ServerId(other) for other in range(self.count) if other != number)
 
     def crash(self, number: int) -> None:
         """Stop a server without a word; the others' connections end and are refused."""
         del self.nodes[number]
+        if self.disks[number].durable.barred is None:
+            self.barred.discard(number)
         for other in self.nodes:
             link = self.network.link(number, other)
             if link.up and self.network.whole(number, other):
-                self.after(self.chance.uniform(*REFUSED_S), self._refused, other, number)
+                self.after(self.chance.uniform(*REFUSED_S), self.talk.refused, other, number)
             link.close()
             self.network.dial(number, other)
 
@@ -179,23 +194,141 @@ class World:
         node = self.nodes[number]
         node.paused_until = max(node.paused_until, self.now + seconds)
         node.calm_at = node.paused_until
+        if node.leads and seconds * node.rate > node.timing.step_down_s:
+            node.stale = node.view.epoch
         self.after(node.paused_until - self.now, self._resume, node)
 
-    def bar(self, number: int, barred: Barred | None) -> None:
-        """Say that a server shall not lead, or may again."""
+    def bar(self, number: int, reason: str | None, seconds: float | None = None) -> None:
+        """Say that a server shall not lead (for a while), or may again."""
+        node = self.nodes[number]
+        node.calm_at = self.barred_at = self.now
+        self.barred.discard(number) if reason is None else self.barred.add(number)
+        until = None if seconds is None else self.wall_of(number) + seconds
+        barred = None if reason is None else Barred(reason, until)
+        self._bar_walls[number] = self.walls[number]
+        self._watch_bar(node, barred)
+        self.deliver(node, Bar(barred))
+
+    def _watch_bar(self, node: Node, barred: Barred | None, *, started: bool = False) -> None:
+        """R14: read the wall clock once; from then on the time that is left just passes.
+
+        Who starts with such a bar reads it once more: it is right again by then.
+        """
+        if started and barred is not None:
+            self.walls[node.id] = self._bar_walls[node.id]
+        node.bar_ends_at = None
+        if barred is not None and barred.until is not None:
+            node.bar_ends_at = self.clock_of(node) + barred.until - self.wall_of(node.id)
+
+    def _bar_ended(self, node: Node) -> bool:
+        return node.bar_ends_at is not None and self.clock_of(node) >= node.bar_ends_at
+
+    def clone(self, number: int) -> None:
+        """R11: a copy of a running server starts beside it; all connections open anew."""
+        self.twins[number] = self.now
         self.nodes[number].calm_at = self.now
-        self.deliver(self.nodes[number], Bar(barred))
+        for other in self._others(number):
+            self.network.link(number, other).close()
+            self.network.dial(number, other)
+
+    def end_clone(self, number: int) -> None:
+        """The copy is stopped, the server is started again."""
+        del self.twins[number]
+        if number in self.nodes:
+            self.crash(number)
+        self.boot(number)
+
+    def unaware(self, node: Node) -> bool:
+        """Whether nobody need have told a cloned server yet."""
+        told_by = self.now - 4 * self.timing.dial_s
+        for other in self._others(node.id):
+            link = self.network.link(node.id, other)
+            since = max(self.twins[node.id], link.mended_at, node.calm_at)
+            reached = self.network.whole(node.id, other) and self.answers(other)
+            if reached and max(since, self.nodes[other].calm_at) < told_by:
+                return self.network.loss > 0
+        return True
+
+    def check_dispute(self, node: Node, met: Node) -> None:
+        """R11: a server of which two run counts as not known."""
+        peer = node.view.peer(ServerId(met.id))
+        if self.answers(node.id) and peer is not None and peer.known:
+            raise Violated(f"R11: BQN {node.id} counts on BQN {met.id}, of which two run")
+
+    def divide(self, *sides: set[int]) -> None:
+        """Cut every link between different sides."""
+        everybody = range(self.count)
+        self.network.set_cut(
+            {
+                (a, b)
+                for a in everybody
+                for b in everybody
+                if a != b and not any(a in side and b in side for side in sides)
+            }
+        )
+
+    def ask_witness(self, silent: set[int]) -> None:
+        """R13: these do not reach the witness, all others do."""
+        self.witnessed = True
+        since = self.unwitnessed
+        self.unwitnessed = {number: since.get(number, self.now) for number in silent}
+        for number, node in self.nodes.items():
+            self.deliver(node, Witness(number not in silent))
+
+    def lose_disk(self, number: int) -> None:
+        """A server dies with its disk: with its keys, its term and its repository."""
+        if number in self.nodes:
+            self.crash(number)
+        self.barred.discard(number)
+        self.disks[number] = Disk()
+        self.lost_disks.add(number)
+        self.history.lose(disk.line for disk in self.disks)
+
+    def put_in_place(self, number: int) -> bool:
+        """Other hardware takes the place of a server whose disk was lost, if somebody leads."""
+        for node in list(self.nodes.values()):
+            if self._commits(node) and self.network.whole(node.id, number):
+                self.identity[number] = self.copies.commit(node)
+                self.disks[number].line.cluster = self.disks[node.id].line.cluster
+                self.history.share(self.disks[number].line, self.disks[node.id].line)
+                self.lost_disks.discard(number)
+                self.learn(node)
+                self.boot(number)
+                return True
+        return False
+
+    def learn(self, node: Node) -> None:
+        """Who sees that other hardware has an id forgets the former and meets the new one."""
+        held = self.history.contains[self.disks[node.id].line.cluster]
+        for other, card in self.identity.items():
+            if other == node.id or node.cards.get(other) == card or not held >> card & 1:
+                continue
+            node.cards[other] = card
+            others = self._others(node.id)
+            left_alone = node.leads and others == (other,)
+            anew = node.id in self.identity
+            self.deliver(node, Members(tuple(o for o in others if o != other), False, anew))
+            self.deliver(node, Members(others, left_alone, anew))
+            self.network.link(node.id, other).close()
+            self.network.dial(node.id, other)
 
     def commit(self) -> None:
         """Let somebody commit at a server that leads, if it takes it."""
         leading = [node for node in self.nodes.values() if self._commits(node)]
         if leading and not self.stopped:
-            node = self.chance.choice(leading)
-            self.history.commit(self.disks[node.id].line, (node.view.epoch, node.id))
-            self._moved(node)
+            self.copies.commit(self.chance.choice(leading))
 
     def _commits(self, node: Node) -> bool:
-        return node.view.role is PRIMARY and not node.held and node.paused_until <= self.now
+        return node.leads and not node.held and node.paused_until <= self.now
+
+    def bars_end_in(self) -> float:
+        """How long until the last bar with a time has passed."""
+        ends = [
+            (node.bar_ends_at - self.clock_of(node)) / node.rate + node.timing.tick_s
+            for node in self.nodes.values()
+            if node.bar_ends_at is not None
+        ]
+        return max(0.0, *ends) if ends else 0.0
 
     # --- what can be seen -----------------------------------------------------------------
 
@@ -206,123 +339,72 @@ class World:
 
     def leads(self, number: int) -> bool:
         """Whether a server leads."""
-        return number in self.nodes and self.nodes[number].view.role is PRIMARY
+        return number in self.nodes and self.nodes[number].leads
 
-    def _runs(self, node: Node) -> bool:
+    def runs(self, node: Node) -> bool:
+        """Whether it is this life of the server that runs."""
         return self.nodes.get(node.id) is node
 
-    # --- heartbeats -----------------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------------
 
     def _tick(self, node: Node) -> None:
-        if not self._runs(node):
+        if not self.runs(node):
             return
         if node.paused_until <= self.now:
             before = node.view.peers
+            if self._bar_ended(node):
+                node.bar_ends_at = None
+                self.barred.discard(node.id)
+                self.barred_at = self.now
+                self.feed(node, Bar(None))
             self.feed(node, Tick())
             if node.view.peers is not before:
                 self._hang_up(node)
-        self.after(self.timing.tick_s, self._tick, node)
+        self.after(node.timing.tick_s, self._tick, node)
 
     def _hang_up(self, node: Node) -> None:
         """A connection that was silent for too long is closed, and dialled again."""
         for peer in node.view.peers:
             link = self.network.link(node.id, peer.id)
-            silent = self._local(node) - peer.heard_at > self.timing.dead_s
-            if silent and link.up and peer.state in (PeerState.DEAD, PeerState.INDIRECT):
+            silent = self.clock_of(node) - peer.heard_at > node.timing.dead_s
+            if silent and link.up and peer.state.value in ("dead", "indirect"):
                 link.close()
                 self.network.dial(node.id, peer.id)
 
     def _resume(self, node: Node) -> None:
-        if self._runs(node) and node.paused_until <= self.now:
+        if self.runs(node) and node.paused_until <= self.now:
             waiting, node.waiting = node.waiting, []
-            for event in waiting:
+            for event in (*waiting, Tick()):
                 self.feed(node, event)
 
-    def _beat(self, node: Node) -> None:
-        if not self._runs(node):
-            return
-        if node.paused_until <= self.now:
-            self._announce(node)
-            self._replicate(node)
-        self.after(self.timing.hb_s * self.chance.uniform(0.9, 1.1), self._beat, node)
-
-    def _saying(self, node: Node) -> tuple[Beacon, tuple[Relay, ...]]:
-        """The beacon, numbered anew when it says something new or is half a beat old."""
-        view, local = node.view, self._local(node)
-        maxep = view.maxep + node.boasts
-        if node.said is not None and local - node.said[0] < self.timing.hb_s / 2:
-            old = node.said[1]
-            now_said = (view.role, view.epoch, maxep, view.following, view.head)
-            before = (old.role, old.epoch, old.maxep, old.following, old.head)
-            if now_said == before and old.barred is view.durable.barred:
-                return old, node.said[2]
-        node.seq += 1
-        beacon = Beacon(
-            view.me,
-            view.durable.boot,
-            node.seq,
-            view.role,
-            view.epoch,
-            maxep,
-            view.following,
-            view.head,
-            view.durable.barred,
-        )
-        node.said = (local, beacon, self.rules.relays(view, local))
-        return beacon, node.said[2]
-
-    def _announce(self, node: Node) -> None:
-        for other in range(self.count):
-            if other != node.id and self.network.link(node.id, other).up:
-                self._ping(node, other)
-
-    def _ping(self, node: Node, other: int) -> None:
-        beacon, relays = self._saying(node)
-        asked_at = self.now
-        self.network.send(
-            node.id, other, lambda: self._pinged(other, node, beacon, relays, asked_at)
-        )
-
-    def _pinged(
-        self, number: int, asker: Node, beacon: Beacon, relays: tuple[Relay, ...], asked_at: float
-    ) -> None:
-        node = self.nodes.get(number)
-        if node is None:
-            return
-        self.deliver(node, Heard(beacon, False, relays))
-        if node.paused_until <= self.now and self._runs(node):
-            answer = self._saying(node)[0]
-            self.network.send(number, asker.id, lambda: self._ponged(asker, answer, asked_at))
-
-    def _ponged(self, node: Node, beacon: Beacon, asked_at: float) -> None:
-        self.network.settle(node.id, beacon.id)
-        self.deliver(node, Heard(beacon, True, (), self.now - asked_at))
-
     def _opened(self, a: int, b: int) -> None:
-        self._ping(self.nodes[a], b)
-        self._ping(self.nodes[b], a)
-
-    def _refused(self, number: int, gone: int) -> None:
-        node = self.nodes.get(number)
-        if node is not None and gone not in self.nodes and self.network.whole(number, gone):
-            self.deliver(node, Lost(ServerId(gone), "connection refused"))
+        known = all(
+            self.nodes[one].cards.get(other) == self.identity.get(other)
+            for one, other in ((a, b), (b, a))
+        )
+        if known:
+            self.talk.opened(a, b)
+        else:  # the wrong certificate
+            self.network.link(a, b).close()
+            self.after(self.timing.dial_s, self.network.dial, a, b)
 
     def deliver(self, node: Node, event: Event) -> None:
         """Something happens at a server, once it runs."""
-        if not self._runs(node):
+        if not self.runs(node):
             return
         if node.paused_until > self.now:
             node.waiting.append(event)
         else:
             self.feed(node, event)
 
-    # --- the step -------------------------------------------------------------------------
-
     def feed(self, node: Node, event: Event) -> None:
         """Let the real step take an event, check what came of it, and do what it wants."""
         before = node.view
-        after, actions = self.rules.step(before, event, self._local(node))
+        after, actions = node.release.rules.step(before, event, self.clock_of(node))
         node.view = after
+        if self.trace is not None:
+            said = f"{self.now} {node.id} {event} {actions} {after}"
+            self.trace.update(_UNTIL.sub("", said).encode())
         if before.role is not after.role or before.epoch != after.epoch:
             self._watch(node, before)
         if before.following != after.following and after.following is not None:
@@ -336,7 +418,7 @@ class World:
         if view.role is not before.role:
             self.roles.append((self.now, node.id, view.role.value))
             self.rules.check_cause(self, node, before.role)
-        if view.role is not PRIMARY:
+        if not node.leads:
             node.held = False
             return
         term = (view.epoch, node.id)
@@ -346,11 +428,8 @@ class World:
             raise Violated(f"I2: BQN {node.id} leads in term {view.epoch}, not on its disk")
         self.terms.add(term)
         self.claims.append((self.now, node.id))
-        line = self.disks[node.id].line
-        line.moved_in = max(line.moved_in, order(term))
-        for head in list(line.terms.values()):
-            self.history.merge(line, head, term)
-        self._moved(node)
+        node.led_at = self.now
+        self.copies.lead(node, term)
 
     def _watch_following(self, node: Node) -> None:
         """I3: what is followed is on the disk."""
@@ -362,38 +441,33 @@ class World:
     def _do(self, node: Node, action: Action) -> None:
         match action:
             case Announce():
-                self._announce(node)
+                self.talk.announce(node)
             case Persist(durable=durable):
                 self.after(DISK_S, self._written, node, durable)
             case Redial(server=server):
                 self.network.dial(node.id, server, fresh=True)
             case CatchUp(source=source, head=head):
-                self.after(self.chance.uniform(*GIT_S), self._fetch, node, source, int(head))
+                self.copies.fetch_soon(node, source, head)
             case StopCommits():
                 node.held = True
-                head = str(self.disks[node.id].line.cluster)
-                self.after(0.02, self.deliver, node, HandoverDone(head))
+                head = head_name(self.disks[node.id].line.cluster)
+                if node.id not in self.stuck:
+                    self.after(0.02, self.deliver, node, HandoverDone(head))
             case AskHandover() | GrantHandover() | RefuseHandover():
                 self._hand_over(node, action)
 
     def _hand_over(self, node: Node, action: AskHandover | GrantHandover | RefuseHandover) -> None:
+        me = ServerId(node.id)
         match action:
             case AskHandover(to=to):
-                self._tell(node, to, HandoverAsked(ServerId(node.id)))
+                self.talk.tell(node, to, HandoverAsked(me))
             case GrantHandover(to=to, epoch=epoch, head=granted):
-                self._tell(node, to, HandoverGranted(ServerId(node.id), epoch, granted))
+                self.talk.tell(node, to, HandoverGranted(me, epoch, granted))
             case RefuseHandover(to=to, why=why):
-                self._tell(node, to, HandoverRefused(ServerId(node.id), why))
-
-    def _tell(self, node: Node, to: int, event: Event) -> None:
-        def arrive() -> None:
-            if to in self.nodes:
-                self.deliver(self.nodes[to], event)
-
-        self.network.send(node.id, to, arrive)
+                self.talk.tell(node, to, HandoverRefused(me, why))
 
     def _written(self, node: Node, durable: Durable) -> None:
-        if not self._runs(node):
+        if not self.runs(node):
             return
         disk, accepted = self.disks[node.id], durable.accepted
         before = disk.durable.accepted
@@ -405,57 +479,3 @@ class World:
             raise Violated(f"I3: what BQN {node.id} has accepted fell from {before} to {accepted}")
         disk.durable = durable
         self.after(0.001, self.deliver, node, Persisted(durable))
-
-    # --- replication ----------------------------------------------------------------------
-
-    def _moved(self, node: Node) -> None:
-        self.deliver(node, HeadMoved(str(self.disks[node.id].line.cluster)))
-
-    def _reaches(self, a: int, b: int) -> bool:
-        reached = self.network.link(a, b).up and self.network.whole(a, b)
-        return reached and self.answers(a) and self.answers(b)
-
-    def _fetch(self, node: Node, source: int, head: int) -> None:
-        """R10: get what another one has; who leads merges it."""
-        line = self.disks[node.id].line
-        has = line.objects >> head & 1
-        if not self._runs(node) or not (has or self._reaches(node.id, source)):
-            return
-        if not has:
-            self.history.share(line, self.disks[source].line)
-            line.objects |= self.history.contains[head]
-        leads = node.view.role is PRIMARY
-        if leads and self.history.merge(line, head, (node.view.epoch, node.id)):
-            self._moved(node)
-        self.deliver(node, CaughtUp(str(head)))
-
-    def _replicate(self, node: Node) -> None:
-        """The primary pushes to its followers; all exchange their term lines."""
-        node.partner = (node.partner + 1) % self.count
-        if node.partner != node.id and self._reaches(node.id, node.partner):
-            self.history.share(self.disks[node.id].line, self.disks[node.partner].line)
-        if node.view.role is not PRIMARY:
-            return
-        for peer in node.view.peers:
-            beacon = peer.beacon
-            if beacon is None or beacon.following != node.id or peer.head == node.view.head:
-                continue
-            if peer.id not in node.pushing and self._reaches(node.id, peer.id):
-                node.pushing.add(peer.id)
-                term = (node.view.epoch, node.id)
-                self.after(self.chance.uniform(*GIT_S), self._push, node, peer.id, term)
-
-    def _push(self, node: Node, number: int, term: Term) -> None:
-        """R9: a move of the head is taken from the followed primary only, and only forward."""
-        node.pushing.discard(number)
-        if not self._runs(node) or not self._reaches(node.id, number):
-            return
-        receiver, line = self.nodes[number], self.disks[number].line
-        own = self.disks[node.id].line
-        self.history.share(own, line)
-        view = receiver.view
-        admitted = (view.epoch, view.following) == term and node.view.role is PRIMARY
-        if admitted and self.history.forward(line, own.cluster) and own.cluster != line.cluster:
-            line.objects |= self.history.contains[own.cluster]
-            self.history.move(line, own.cluster, term)
-            self._moved(receiver)
