@@ -123,7 +123,7 @@ def write_before_barrier(path: Path, data: bytes, mode: int, prefix: str) -> Non
 def remove_stale_locks(repository: Path) -> tuple[str, ...]:
     """Remove locks of killed processes; returns what was removed, relative to the repository."""
     removed = []
-    for place, pattern in (("", "*.lock"), ("refs", "**/*.lock"), ("objects/info", "*.lock")):
+    for place, pattern in (("", "*.lock"), ("refs", "**/*.lock"), ("objects/info", "**/*.lock")):
         for lock in (repository / place).glob(pattern):
             if _older_than(lock, LOCK_AGE_S):
                 lock.unlink(missing_ok=True)
@@ -138,7 +138,8 @@ def recover(repository: Path) -> tuple[str, ...]:
         What was removed, relative to the repository.
     """
     removed = [*remove_stale_locks(repository)]
-    for pattern in ("tmp_objdir-*", "tmp_obj_*", "*/tmp_obj_*", "pack/tmp_*", "pack/*.temp"):
+    objects = ("tmp_objdir-*", "tmp_obj_*", "*/tmp_obj_*", "pack/tmp_*", "pack/*.temp")
+    for pattern in (*objects, "info/commit-graphs/tmp_*"):
         for leftover in (repository / "objects").glob(pattern):
             if _older_than(leftover, LEFTOVER_AGE_S):
                 _remove(leftover)

@@ -359,6 +359,19 @@ def pack(path: Path) -> None:
     run(path, ["pack-refs", "--all"], time_limit_s=60.0)
 
 
+def index_history(path: Path) -> None:
+    """Note what the commits changed and how they hang together, for whoever asks later.
+
+    Without it git reads the trees of all commits to say which of them changed a file. What
+    is noted already stays as it is.
+    """
+    run(
+        path,
+        ["commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress"],
+        time_limit_s=600.0,
+    )
+
+
 def is_running(path: Path) -> bool:
     """Whether any git process works on this repository now, whoever started it."""
     wanted = str(path).encode()

@@ -1,8 +1,9 @@
 """Keeps the repository small and free of what killed processes left, while everything runs.
 
 Loose objects and small packs are put together when there are many of them; nothing is ever
-dropped. Leftovers are removed only while no git process works on the repository, and only
-old ones: nobody's lock or half-received push is taken away.
+dropped. What commits changed is noted (git's commit-graph), so that the history of one object
+is found without reading everything. Leftovers are removed only while no git process works on
+the repository, and only old ones: nobody's lock or half-received push is taken away.
 
 Core: works on a repository.
 """
@@ -74,5 +75,6 @@ class Upkeep:
                 durable.barrier(self._repository)
                 packed = self._now()
                 found = git.count_objects(self._repository)
+            git.index_history(self._repository)
             self._kept = Kept(found.loose, found.packs, found.size, packed, removed, unsound)
         return f"{found.loose} loose objects, {found.packs} packs, {found.size} bytes"

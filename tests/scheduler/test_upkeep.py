@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from configrepo import git
+from configrepo.revision import RefUpdate
 from configrepo.store import CommitId, Store
 from scheduler.upkeep import MOST_LOOSE, Upkeep
 from tests.support.repositories import ANA, LINE, git_at_far_end, line_of, new_store
@@ -77,3 +78,29 @@ def test_leftovers_go_only_while_no_git_works(store: Store) -> None:
     assert kept.removed == ("packed-refs.lock",)
     assert kept.unsound is None
     assert not lock.exists()
+
+
+def test_the_history_is_noted_and_what_a_killed_git_left_of_that_is_removed(store: Store) -> None:
+    upkeep = upkeep_of(store)
+    upkeep.run()
+    graphs = store.path / "objects" / "info" / "commit-graphs"
+    first = (graphs / "commit-graph-chain").read_text()
+    head = store.ref(LINE)
+    assert head is not None
+    path = "common/policy/rate/rate-1.conf"
+    assert [one.subject for one in store.log(head, path=path)] == ["Change 1"]
+    for name in ("commit-graph-chain.lock", "tmp_graph_x"):
+        (graphs / name).write_bytes(b"")
+        os.utime(graphs / name, (1, 1))
+    more = store.write_commit(
+        [head], {**store.files(head), path: "policy rate rate-1\n"}, ANA, "x", {}
+    )
+    store.move([RefUpdate(LINE, head, more)], "test")
+    upkeep.run()
+    kept = upkeep.kept()
+    assert kept is not None
+    assert len(kept.removed) == 2
+    assert kept.unsound is None
+    assert (graphs / "commit-graph-chain").read_text() != first
+    assert [one.subject for one in store.log(more, path=path)] == ["x", "Change 1"]
+    git.run(store.path, ["commit-graph", "verify"])
