@@ -252,6 +252,15 @@ def test_a_returned_lower_server_catches_up_is_handed_over_and_leads(new_room: N
     assert (view.epoch, view.role) == (2, ControlRole.SECONDARY)
 
 
+def test_who_took_the_place_of_a_lost_server_begins_far_above_its_terms(
+    new_room: NewRoom,
+) -> None:
+    rooms = [new_room(0), new_room(1)]
+    members = tuple(room.member() for room in rooms)
+    rooms[0].room.set_members(members, CLUSTER, founding=True, successor=True)
+    assert rooms[0].wait(lambda view: view.role is ControlRole.PRIMARY).epoch == 100_001
+
+
 def test_the_term_survives_a_restart_and_is_never_used_again(
     new_room: NewRoom, tmp_path: Path
 ) -> None:
