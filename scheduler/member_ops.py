@@ -30,7 +30,7 @@ from scheduler.operations_wire import operation_from_json, operation_to_json
 from scheduler.rekeying import NewKey, Rekeying
 from scheduler.renaming import Renaming
 from scheduler.roster import Roster
-from scheduler.submission import Call, Submission, known_person
+from scheduler.submission import THROUGH, Call, Submission, known_person
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Role
 from scheduler.wire import ChangeRequest, outcome_from_json, outcome_to_json
 
@@ -205,10 +205,16 @@ class MemberOps:
         if isinstance(person, Refused):
             return outcome_to_json(person)
         base, request_id = str(body.get("base")), str(body.get("request_id"))
-        return outcome_to_json(self._here(person, operation, base, request_id))
+        through = {THROUGH: str(sender)}
+        return outcome_to_json(self._here(person, operation, base, request_id, through))
 
     def _here(
-        self, person: Person, operation: Operation, base: str, request_id: str
+        self,
+        person: Person,
+        operation: Operation,
+        base: str,
+        request_id: str,
+        trailers: Mapping[str, str] | None = None,
     ) -> CommitOutcome:
         if not person.role.includes(Role.ADMINISTRATOR):
             return Refused(
@@ -231,7 +237,8 @@ class MemberOps:
         if planned.rotates:
             key = self._rekeying.new_key(self._remaining(files, operation))
             changes.update(with_sealing_key(files, key.id))
-        request = ChangeRequest(head, changes, _message(planned, key), request_id)
+        message = _message(planned, key)
+        request = ChangeRequest(head, changes, message, request_id, trailers=trailers or {})
         outcome = self._submission.acknowledged(self._changes.commit(request, person))
         if isinstance(outcome, Committed) and key is not None:
             return replace(outcome, sentence=f"{outcome.sentence} {_told(key)}")

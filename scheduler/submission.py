@@ -36,6 +36,7 @@ from scheduler.wire import (
 ARRIVES_WITHIN_S = 5.0
 SHARED = ("common/", "servers/")
 ROUTE = "/commit"
+THROUGH = "Through"
 
 
 class Call(Protocol):
@@ -205,7 +206,9 @@ class Submission:
         if isinstance(person, Refused):
             return outcome_to_json(person)
         own_password = own_password and _only_own_password(files, request, person)
-        request = self._staged(request)
+        # Only the sender knows whether that person is there: the commit says who vouched.
+        vouched = {**request.trailers, THROUGH: str(sender)}
+        request = self._staged(replace(request, trailers=vouched))
         outcome = self._changes.commit(request, person, own_password)
         return outcome_to_json(self.acknowledged(outcome))
 

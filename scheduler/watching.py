@@ -36,6 +36,9 @@ from scheduler.way_back import ANSWER_S, WayBack, there_and_back
 from scheduler.way_back import ROUTE as BACK_ROUTE
 from scheduler.what_if import ServerFacts, WhatIfFacts, what_if
 
+# Who is reached through another one counts in the election.
+_ANSWER = ("alive", "suspect", "indirect")
+
 
 class Server(Protocol):
     """The parts of a running server that are watched (`scheduler.assembly.Assembly` has them)."""
@@ -131,7 +134,7 @@ class Watching:
         peer = view.peer(member.id)
         if peer is None:
             return ServerFacts(member.id, False, True, None)
-        return ServerFacts(member.id, peer.state in ("alive", "suspect"), peer.eligible, peer.head)
+        return ServerFacts(member.id, peer.state in _ANSWER, peer.eligible, peer.head)
 
     def _missing(self, head: str, of: str) -> int | None:
         if head == of:

@@ -144,6 +144,7 @@ def test_a_change_at_a_secondary_is_made_by_the_primary_and_arrives(pair: Pair) 
     revision = pair.primary.store.revision(CommitId(outcome.revision))
     assert revision.author_name == "noc"
     assert revision.trailers["Term"] == "1-0"
+    assert revision.trailers["Through"] == "1"
 
 
 @pytest.mark.parametrize(
