@@ -21,6 +21,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -33,11 +34,13 @@ from bench.figures import Figures
 from bench.one_server import CLUSTER, Peer
 from configrepo.model import ServerId
 from scheduler import tls
-from scheduler.control_session import NoSession, PeerAddress, Session, answer
+from scheduler.beacon_signing import private_key, signed
+from scheduler.control_channel import NoSession
+from scheduler.control_session import PeerAddress, Session, answer
 from scheduler.control_view import ControlRole
 from scheduler.election_values import Beacon
 from scheduler.identity import Identity
-from scheduler.messages import Hello, Ping, Pong
+from scheduler.messages import Hello, Message, Ping, Pong
 from scheduler.presets import LAN
 
 MEMBERS = 255
@@ -61,15 +64,20 @@ class Client:
     silent: bool = False
     seq: int = 0
     answered: int = 0
+    asked: int = 0
     sessions: int = 0
     session: Session | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._key = private_key(self.identity.control_pem.read_bytes())
+        self._beacon = self.beacon()
+
     def beacon(self) -> Beacon:
-        """What it says: it follows the primary."""
+        """What it says, signed: it follows the primary."""
         self.seq += 1
-        following = ServerId(0)
-        return Beacon(self.id, 1, self.seq, ControlRole.SECONDARY, 1, 1, following, None)
+        said = Beacon(self.id, 1, self.seq, ControlRole.SECONDARY, 1, 1, ServerId(0), None)
+        return signed(said, CLUSTER, self._key)
 
     async def serve(self, primary: PeerAddress) -> None:
         """Answer the primary's connections, one after the other."""
@@ -88,27 +96,28 @@ class Client:
             beat = loop.create_task(self.beat(session))
             self.tasks.append(beat)
             try:
-                await self.hear(session)
-            except NoSession:
-                pass
+                await session.serve(partial(self.hear, session), lambda: LAN.dead_s * 10)
             finally:
                 beat.cancel()
                 session.close()
 
-    async def hear(self, session: Session) -> None:
+    def hear(self, session: Session, message: Message) -> None:
         """Answer each heartbeat, unless it is to be silent."""
-        async for message in session.messages(lambda: LAN.dead_s * 10):
-            if isinstance(message, Ping) and not self.silent:
-                self.answered += 1
-                session.send(Pong(message.seq, self.beacon()))
+        now = monotonic()
+        if isinstance(message, Ping | Pong) and not self.silent:
+            self.answered += session.took_s(message, now) is not None
+            if isinstance(message, Ping):
+                session.answer(message, self._beacon, (), 0, now)
 
     async def beat(self, session: Session) -> None:
-        """Send heartbeats at the pace of a real one."""
+        """Say something new, and ask where the primary does not, at the pace of a real one."""
         while True:
             # Like a real one's: members do not beat in step.
             await asyncio.sleep(LAN.hb_s * random.uniform(0.9, 1.1))  # noqa: S311
-            if not self.silent:
-                session.ping(Ping(0, self.beacon()), monotonic())
+            self._beacon, now = self.beacon(), monotonic()
+            if not self.silent and session.due(LAN.hb_s, now):
+                self.asked += 1
+                session.ask(self._beacon, (), 0, now)
 
     def die(self) -> None:
         """End as a killed program does: its connections break, new ones are refused."""
@@ -267,6 +276,9 @@ async def calm(primary: Primary, clients: list[Client], seconds: float) -> float
         f"calm for {took:.0f} s: the primary uses {used:.3f} cores, is answered {rounds:.0f} times "
         f"a second; the {len(clients)} clients use {own:.3f} cores"
     )
+    asked = sum(one.asked for one in clients)
+    if asked:
+        figures.note(f"the clients had to ask {asked} times by themselves")
     again = sum(one.sessions - 1 for one in clients)
     if again:
         figures.note(f"not calm: {again} connections were opened again")

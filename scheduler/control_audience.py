@@ -56,6 +56,10 @@ class Audience(Protocol):
         """The beacons of others that are passed on with it."""
         ...
 
+    def lacks(self) -> int:
+        """The members that this server does not hear itself: bit 0 stands for BQN 0."""
+        ...
+
     def pace_s(self, server: ServerId) -> tuple[float, float]:
         """How often the link to a member beats, and which silence ends its connection."""
         ...

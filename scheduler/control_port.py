@@ -28,7 +28,9 @@ from typing import Any
 from configrepo.model import ServerId
 from scheduler import causes, tls
 from scheduler.control_audience import Audience, Contact
-from scheduler.control_session import NoSession, PeerAddress, Session, answer, dial, refuse
+from scheduler.control_channel import NoSession
+from scheduler.control_session import PeerAddress, Session, answer, dial, refuse
+from scheduler.election_values import Relay
 from scheduler.messages import (
     Bye,
     Err,
@@ -65,13 +67,15 @@ class ControlPort:
         timing: Timing,
         audience: Audience,
         now: Callable[[], float],
+        rekey_s: float = _REKEY_S,
     ) -> None:
         self._listener = listener
         self._pem = pem
         self._timing = timing
         self._audience = audience
         self._now = now
-        self._beacon = audience.beacon()
+        self._rekey_s = rekey_s
+        self._say()
         self._hello: Hello | None = None
         self._told: tuple[Hello | None, tuple[PeerAddress, ...]] = (None, ())
         self._members: dict[ServerId, PeerAddress] = {}
@@ -126,19 +130,37 @@ class ControlPort:
             max(sessions, key=lambda session: session.answered_at).send(message)
         return bool(sessions)
 
+    def _say(self) -> None:
+        """What heartbeats and answers say until the next one; it is new only at `announce`."""
+        audience = self._audience
+        self._beacon, self._relays, self._lacks = (
+            audience.beacon(),
+            audience.relays(),
+            audience.lacks(),
+        )
+        self._relayed = sum(1 << relay.beacon.id for relay in self._relays)
+
+    def _ask(self, session: Session, now: float) -> None:
+        session.ask(self._beacon, _only(self._relays, session.lacks), self._lacks, now)
+
+    def _answer_ping(self, session: Session, ping: Ping, now: float) -> None:
+        # Their age counts, so what is passed on is looked up again; mostly nobody wants it.
+        wanted = session.lacks & self._relayed
+        relays = _only(self._audience.relays(), wanted) if wanted else ()
+        session.answer(ping, self._beacon, relays, self._lacks, now)
+
     def announce(self) -> None:
         """Send a heartbeat to everybody now."""
         self._ping(everybody=True)
 
     def _ping(self, *, everybody: bool) -> None:
         now = self._now()
-        self._beacon = beacon = self._audience.beacon()
-        ping = Ping(0, beacon, self._audience.relays())
+        self._say()
         for server, sessions in self._sessions.items():
-            due = now - 0.9 * self._audience.pace_s(server)[0]
+            interval_s = self._audience.pace_s(server)[0]
             for session in sessions:
-                if everybody or session.pinged_at <= due:
-                    session.ping(ping, now)
+                if everybody or session.due(interval_s, now):
+                    self._ask(session, now)
 
     def redial(self, server: ServerId) -> None:
         """Open a second, fresh connection to a member that is suspected."""
@@ -318,11 +340,11 @@ class ControlPort:
         if not self._enrol(session):
             return
         try:
-            session.ping(Ping(0, self._audience.beacon()), self._now())
-            async for message in session.messages(lambda: self._audience.pace_s(server)[1]):
-                self._receive(session, message)
-        except NoSession as error:
-            _log.debug("the session with BQN %d ended: %s", server, error)
+            self._ask(session, self._now())
+            why = await session.serve(
+                partial(self._receive, session), lambda: self._audience.pace_s(server)[1]
+            )
+            _log.debug("the session with BQN %d ended: %s", server, why)
         finally:
             session.close()
             sessions = self._sessions.get(server, [])
@@ -387,16 +409,14 @@ class ControlPort:
     def _receive(self, session: Session, message: Message) -> None:
         audience, now = self._audience, self._now()
         match message:
-            case Ping(seq=seq, beacon=beacon) if beacon.id == session.peer:
-                audience.heard(message, None)
-                # What this server says changes only with `announce`.
-                session.send(Pong(seq, self._beacon))
-            case Pong(beacon=beacon) if beacon.id == session.peer:
-                took_s = session.round_trip_s(message, now)
+            case Ping(beacon=beacon) | Pong(beacon=beacon) if beacon.id == session.peer:
+                took_s = session.took_s(message, now)
                 if took_s is not None:
-                    self._contacts[session.peer] = replace(session.contact, rtt_ms=took_s * 1000)
+                    self._contacts[session.peer] = session.contact_at(took_s)
                     self._drop_silent(session)
                 audience.heard(message, took_s)
+                if isinstance(message, Ping):
+                    self._answer_ping(session, message, now)
             case Err(code="clone"):
                 audience.refused_by(session.peer, "clone")
             case HandReq() | HandOk() | HandNo():
@@ -429,13 +449,23 @@ class ControlPort:
             member = self._members.get(server)
             if member is None or len(sessions) != 1 or server in self._rekeying:
                 continue
-            if sessions[0].initiator != server and sessions[0].opened_at < self._now() - _REKEY_S:
+            if (
+                sessions[0].initiator != server
+                and sessions[0].opened_at < self._now() - self._rekey_s
+            ):
                 self._rekeying.add(server)
                 renewal = self._spawn(self._dial_once(member))
                 renewal.add_done_callback(partial(self._rekeyed, server))
 
     def _rekeyed(self, server: ServerId, _: asyncio.Task[Any]) -> None:
         self._rekeying.discard(server)
+
+
+def _only(relays: tuple[Relay, ...], wanted: int) -> tuple[Relay, ...]:
+    """Those of a set of servers: bit 0 stands for BQN 0."""
+    if not wanted:
+        return ()
+    return tuple(relay for relay in relays if wanted >> relay.beacon.id & 1)
 
 
 async def _peek_name(connection: socket.socket) -> str:

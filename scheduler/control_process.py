@@ -41,7 +41,7 @@ from scheduler.control_session import PeerAddress
 from scheduler.control_view import Barred, ControlView, PeerView, barred_from_json, view_to_json
 from scheduler.durable_term import read_term, write_term
 from scheduler.election import start, step
-from scheduler.election_known import beat_s, link_times, relays
+from scheduler.election_known import beat_s, lacks, link_times, relays
 from scheduler.election_sentences import peer_sentence, sentence
 from scheduler.election_values import (
     Action,
@@ -84,13 +84,21 @@ from scheduler.messages import HandNo, HandOk, HandReq, Hello, Ping, Pong
 from scheduler.presets import Timing
 
 _VIEW_S = 1.0
+# Where nothing but round trips and last contacts is new, a view of many members can wait.
+_VIEWED_PER_S = 64
 _log = logging.getLogger(__name__)
 
 
 class Node:
     """This server in the election: carries facts to `step` and does what it decides."""
 
-    def __init__(self, settings: dict[str, Any], listener: socket.socket, link: LinkWriter) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        listener: socket.socket,
+        link: LinkWriter,
+        clock: Clock | None = None,
+    ) -> None:
         timing = Timing(**settings["timing"])
         self._me = ServerId(settings["id"])
         self._state_dir = Path(settings["state_dir"])
@@ -132,7 +140,7 @@ class Node:
         self._witness: asyncio.Task[None] | None = None
         if settings["witness"]:
             self._witness = self._loop.create_task(self._ask_witness(settings["witness"], timing))
-        self._clock = Clock({"control": 1})
+        self._clock = clock or Clock({"control": 1})
         self._clock.every(timing.tick_s, self._tick_from_clock, "election", executor="control")
 
     # --- what the program says ---------------------------------------------------------
@@ -214,6 +222,10 @@ class Node:
         passed = relays(self._view, monotonic())
         return tuple(relay for relay in passed if relay.beacon.signature)
 
+    def lacks(self) -> int:
+        """The members that this server does not hear itself: bit 0 stands for BQN 0."""
+        return lacks(self._view)
+
     def pace_s(self, server: ServerId) -> tuple[float, float]:
         """How often the link to a member beats, and which silence ends its connection."""
         peer = self._view.peer(server)
@@ -224,8 +236,7 @@ class Node:
         """A beacon came, with those that its sender passes on."""
         if took_s is not None:
             self._contacts[ping.beacon.id] = datetime.now(UTC)
-        passed = ping.relays if isinstance(ping, Ping) else ()
-        genuine = tuple(relay for relay in passed if self._counts(relay))
+        genuine = tuple(relay for relay in ping.relays if self._counts(relay))
         self.feed(Heard(ping.beacon, took_s is not None, genuine, took_s or 0.0))
 
     def _counts(self, relay: Relay) -> bool:
@@ -289,11 +300,13 @@ class Node:
 
     def feed(self, event: Event) -> None:
         """Let the election take an event, do what it wants, show what came of it."""
-        self._view, actions = step(self._view, event, monotonic())
+        before = self._view
+        self._view, actions = step(before, event, monotonic())
         for action in actions:
             self._do(action)
-        if actions or not isinstance(event, Heard):
-            self._publish()  # a heartbeat without consequences is shown with the next tick
+        # What else is new is shown with the next tick: of many members many things happen.
+        if isinstance(event, Tick) or before.leadership != self._view.leadership:
+            self._publish()
 
     def _do(self, action: Action) -> None:
         match action:
@@ -359,7 +372,7 @@ class Node:
     # --- showing -------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Send the view if it says something new, and once a second anyway."""
+        """Send the view if it says something new, and once in a while anyway."""
         view, now = self._view, monotonic()
         said = sentence(view)
         marks = tuple(
@@ -367,7 +380,8 @@ class Node:
             for p in view.peers
         )
         shown = (said, view.role, view.epoch, view.following, view.durable.accepted, marks)
-        if shown == self._shown and now - self._shown_at < _VIEW_S:
+        pause_s = max(_VIEW_S, len(view.peers) / _VIEWED_PER_S)
+        if shown == self._shown and now - self._shown_at < pause_s:
             return
         self._shown, self._shown_at = shown, now
         if self._since[0] != view.role_at:

@@ -14,32 +14,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from configrepo.model import ServerId
 from scheduler import causes, tls
 from scheduler.compatibility import common_protocol, not_understood
 from scheduler.control_audience import Contact
-from scheduler.frames import MAX_BYTES, BadFrame, Frames
-from scheduler.messages import (
-    Bye,
-    Err,
-    Hello,
-    Message,
-    Ping,
-    Pong,
-    UnknownType,
-    framed,
-    from_json,
-)
-
-_HELLO_S = 5.0
-_FRAME_S = 2.0
-_USER_TIMEOUT_MS = 8000
-_OUTSTANDING = 16
-_READ_BYTES = 1 << 16
-_UNSENT_BYTES = 1 << 20
+from scheduler.control_channel import HELLO_S, Channel, NoSession
+from scheduler.election_values import Beacon, Relay
+from scheduler.messages import Bye, Err, Hello, Message, Ping, Pong, UnknownType
+from scheduler.round_trips import RoundTrips
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +38,11 @@ class PeerAddress:
     removed: bool = False
 
 
-class NoSession(Exception):
-    """A connection did not become a session.
-
-    `cause` is one of `scheduler.causes`, `code` what the other side said in ERR. `theirs` is
-    the HELLO of a member with whose release this one has no protocol in common.
-    """
-
-    def __init__(
-        self, cause: str, detail: str = "", code: str = "", theirs: Hello | None = None
-    ) -> None:
-        super().__init__(detail or causes.said(cause))
-        self.cause = cause
-        self.code = code
-        self.theirs = theirs
-
-
 class Session:
     """An open connection to a member."""
 
     def __init__(
-        self, stream: _Stream, ours: Hello, theirs: Hello, *, initiator: ServerId, now: float
+        self, channel: Channel, ours: Hello, theirs: Hello, *, initiator: ServerId, now: float
     ) -> None:
         self.peer = theirs.id
         self.boot = theirs.boot
@@ -81,162 +50,75 @@ class Session:
         self.run = theirs.run
         self.initiator = initiator
         self.opened_at = now
-        self.answered_at = now
-        self.pinged_at = now
         self.dismissed = False
+        self.lacks = 0  # what the other side wants to be told of, as it said last
+        self._trips = RoundTrips(asks=ours.id < theirs.id, now=now)
         self._ours = ours
-        self._stream = stream
-        self._sent: dict[int, float] = {}
-        self._seq = 0
+        self._channel = channel
 
-    def ping(self, ping_of: Ping, now: float) -> None:
-        """Ask; `ping_of.seq` is replaced by this session's own count."""
-        self._seq += 1
-        self._sent[self._seq] = now
-        while len(self._sent) > _OUTSTANDING:
-            del self._sent[next(iter(self._sent))]
-        self.pinged_at = now
-        self.send(Ping(self._seq, ping_of.beacon, ping_of.relays))
+    @property
+    def answered_at(self) -> float:
+        """The last round trip."""
+        return self._trips.answered_at
 
-    def round_trip_s(self, pong: Pong, now: float) -> float | None:
-        """How long the answer took; None if nothing was asked that it answers."""
-        sent = self._sent.pop(pong.seq, None)
-        if sent is None:
-            return None
-        self.answered_at = now
-        return now - sent
+    def contact_at(self, took_s: float) -> Contact:
+        """What is known of the other side after such a round trip."""
+        known = self.contact
+        return Contact(known.version, took_s * 1000, known.cause, known.schema, known.detail)
+
+    def due(self, interval_s: float, now: float) -> bool:
+        """Whether it is time for `ask`."""
+        return self._trips.due(interval_s, now)
+
+    def ask(self, beacon: Beacon, relays: tuple[Relay, ...], lacks: int, now: float) -> None:
+        """Send a heartbeat that wants an answer."""
+        number, echo, held_ms = self._trips.ask(now)
+        self._channel.send(Ping(number, beacon, relays, echo, held_ms, lacks))
+
+    def answer(
+        self, ping: Ping, beacon: Beacon, relays: tuple[Relay, ...], lacks: int, now: float
+    ) -> None:
+        """Send the answer to a heartbeat."""
+        self._channel.send(Pong(ping.seq, beacon, relays, self._trips.answer(now), lacks))
+
+    def took_s(self, heartbeat: Ping | Pong, now: float) -> float | None:
+        """How long an answer was under way; None if nothing was asked that it answers."""
+        self.lacks = heartbeat.lacks
+        match heartbeat:
+            case Pong(seq=seq, own=own):
+                self._trips.owe(own, now)
+                return self._trips.took_s(seq, 0.0, now)
+            case Ping(echo=echo, held_ms=held_ms):
+                took_s = self._trips.took_s(echo, held_ms / 1000, now)
+                if took_s is not None:
+                    self._trips.led(now)
+                return took_s
 
     def send(self, message: Message) -> None:
-        """Send a message; to a connection that takes nothing, it is closed instead."""
-        if self._stream.unsent > _UNSENT_BYTES:
-            self._stream.abort()
-            return
-        self._stream.send(message)
+        """Send a message."""
+        self._channel.send(message)
 
     def dismiss(self) -> None:
         """Close a connection that is one too many; the other side must not see a loss."""
         self.dismissed = True
         self.send(Bye(stopping=False, boot=self._ours.boot))
-        self._stream.close()
+        self._channel.close()
 
     def abort(self) -> None:
         """Drop the connection of a server that is not there any more."""
         self.dismissed = True
-        self._stream.abort()
+        self._channel.abort()
 
-    async def messages(self, silence_s: Callable[[], float]) -> AsyncIterator[Message]:
-        """What arrives, until the connection ends.
-
-        Raises:
-            NoSession: it ended, or was silent, or sent what is no message.
-        """
-        while True:
-            try:
-                yield await self._stream.receive(silence_s())
-            except UnknownType:
-                self.send(Err("unknown-type"))
+    async def serve(
+        self, take: Callable[[Message], None], silence_s: Callable[[], float]
+    ) -> NoSession:
+        """Hand on what arrives, until the connection ends; says why it did."""
+        self._channel.listen(take, silence_s)
+        return await asyncio.shield(self._channel.ended)
 
     def close(self) -> None:
         """Close it, sending what waits."""
-        self._stream.close()
-
-
-class _Stream:
-    """Messages over one TLS connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._frames = Frames()
-        self._ready: list[Message | UnknownType] = []
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._end = 0.0
-        _tune(writer.get_extra_info("socket"))
-
-    @property
-    def unsent(self) -> int:
-        return self._writer.transport.get_write_buffer_size()
-
-    @property
-    def shown_digest(self) -> str:
-        secured = self._writer.get_extra_info("ssl_object")
-        return tls.shown_digest(secured) if isinstance(secured, ssl.SSLObject) else ""
-
-    def greeted(self) -> None:
-        """Larger frames are allowed from now on."""
-        self._frames.limit = MAX_BYTES
-
-    def send(self, message: Message) -> None:
-        if not self._writer.transport.is_closing():
-            self._writer.write(framed(message))
-
-    async def receive(self, silence_s: float) -> Message:
-        """The next message. Raises NoSession, UnknownType."""
-        while not self._ready:
-            self._allow(_FRAME_S if self._frames.partial else silence_s)
-            try:
-                data = await self._reader.read(_READ_BYTES)
-            except OSError as error:
-                raise NoSession(causes.cause_of(error)) from error
-            if not data:
-                raise NoSession(causes.NO_ANSWER, "closed")
-            self._parse(data)
-        message = self._ready.pop(0)
-        if isinstance(message, UnknownType):
-            raise message
-        return message
-
-    def _allow(self, seconds: float) -> None:
-        """Give the other side that long for its next bytes."""
-        now = self._loop.time()
-        self._end = now + seconds
-        # A timer that runs is left alone and looks again when it fires: most reads are
-        # answered long before, and a timer for each costs more than the message.
-        if self._timer is None or self._timer.when() > self._end:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(self._end, self._look_at_the_clock)
-
-    def _look_at_the_clock(self) -> None:
-        self._timer = None
-        if self._loop.time() < self._end:
-            self._set_timer()
-        else:
-            self.abort()
-
-    def _parse(self, data: bytes) -> None:
-        try:
-            for value in self._frames.feed(data):
-                try:
-                    self._ready.append(from_json(value))
-                except UnknownType as unknown:
-                    self._ready.append(unknown)
-        except BadFrame as error:
-            self.send(Err("bad-frame"))
-            raise NoSession(causes.NOT_OUR_PROGRAM, f"bad frame: {error}") from error
-
-    def close(self) -> None:
-        self._stop_timer()
-        self._writer.close()
-
-    def abort(self) -> None:
-        self._stop_timer()
-        self._writer.transport.abort()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-def _tune(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        self._channel.close()
 
 
 async def dial(
@@ -244,7 +126,7 @@ async def dial(
     context: ssl.SSLContext,
     ours: Hello,
     now: float,
-    within_s: float = _HELLO_S,
+    within_s: float = HELLO_S,
 ) -> Session:
     """Open a session to a member, or give up: a lost packet is sooner sent anew than waited for.
 
@@ -253,25 +135,23 @@ async def dial(
     """
     try:
         async with asyncio.timeout(within_s):
-            reader, writer = await asyncio.open_connection(
-                member.address, member.port, ssl=context, server_hostname=tls.SNI_CONTROL
+            _, channel = await asyncio.get_running_loop().create_connection(
+                Channel, member.address, member.port, ssl=context, server_hostname=tls.SNI_CONTROL
             )
     except (OSError, UnicodeError) as error:
         raise NoSession(causes.cause_of(error)) from error
-    stream = _Stream(reader, writer)
     try:
-        if stream.shown_digest != tls.digest_b64(member.certificate):
+        if channel.shown_digest != tls.digest_b64(member.certificate):
             raise NoSession(causes.WRONG_IDENTITY)
-        stream.send(ours)
-        theirs = await _greeting(stream)
+        channel.send(ours)
+        theirs = await _greeting(channel)
         if theirs.id != member.id:
             raise NoSession(causes.OTHER_SERVER)
         _check(ours, theirs)
     except BaseException:
-        stream.abort()
+        channel.abort()
         raise
-    stream.greeted()
-    return Session(stream, ours, theirs, initiator=ours.id, now=now)
+    return Session(channel, ours, theirs, initiator=ours.id, now=now)
 
 
 async def answer(
@@ -286,64 +166,55 @@ async def answer(
     Raises:
         NoSession: with the cause; the other side was told what it may know.
     """
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
     try:
-        transport, _ = await loop.connect_accepted_socket(
-            lambda: protocol, connection, ssl=context, ssl_handshake_timeout=_HELLO_S
+        _, channel = await asyncio.get_running_loop().connect_accepted_socket(
+            Channel, connection, ssl=context, ssl_handshake_timeout=HELLO_S
         )
     except OSError as error:  # the transport has closed the connection
         raise NoSession(causes.cause_of(error)) from error
-    stream = _Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
     try:
-        theirs = await _greeting(stream)
-        _admit(stream, ours, theirs, members)
+        theirs = await _greeting(channel)
+        _admit(channel, ours, theirs, members)
     except BaseException:
-        stream.close()
+        channel.close()
         raise
-    stream.greeted()
-    stream.send(ours)
-    return Session(stream, ours, theirs, initiator=theirs.id, now=now)
+    channel.send(ours)
+    return Session(channel, ours, theirs, initiator=theirs.id, now=now)
 
 
 async def refuse(connection: socket.socket, context: ssl.SSLContext, code: str) -> None:
     """Tell an accepted connection that no session is possible, and close it."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
     with contextlib.suppress(OSError):
-        transport, _ = await loop.connect_accepted_socket(
-            lambda: protocol, connection, ssl=context, ssl_handshake_timeout=_HELLO_S
+        _, channel = await asyncio.get_running_loop().connect_accepted_socket(
+            Channel, connection, ssl=context, ssl_handshake_timeout=HELLO_S
         )
-        stream = _Stream(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-        stream.send(Err(code))
-        stream.close()
+        channel.send(Err(code))
+        channel.close()
 
 
 def _admit(
-    stream: _Stream, ours: Hello, theirs: Hello, members: dict[ServerId, PeerAddress]
+    channel: Channel, ours: Hello, theirs: Hello, members: dict[ServerId, PeerAddress]
 ) -> None:
     member = members.get(theirs.id)
-    if member is None or stream.shown_digest != tls.digest_b64(member.certificate):
-        stream.send(Err("wrong-identity"))
+    if member is None or channel.shown_digest != tls.digest_b64(member.certificate):
+        channel.send(Err("wrong-identity"))
         raise NoSession(causes.WRONG_IDENTITY)
     if member.removed:
-        stream.send(Err("removed"))
+        channel.send(Err("removed"))
         raise NoSession(causes.NOT_A_MEMBER)
     try:
         _check(ours, theirs)
     except NoSession as error:
         # Who cannot be understood is told who refuses it: it can say so to people.
         known = error.theirs is not None
-        stream.send(ours if known else Err(error.cause.replace(" ", "-")))
+        channel.send(ours if known else Err(error.cause.replace(" ", "-")))
         raise
 
 
-async def _greeting(stream: _Stream) -> Hello:
+async def _greeting(channel: Channel) -> Hello:
     try:
-        async with asyncio.timeout(_HELLO_S):
-            message = await stream.receive(_HELLO_S)
+        async with asyncio.timeout(HELLO_S):
+            message = await channel.first()
     except TimeoutError as error:
         raise NoSession(causes.NO_ANSWER, "no HELLO in time") from error
     except UnknownType as error:

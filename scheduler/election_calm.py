@@ -3,7 +3,7 @@
 Nearly all that happens is that a member which is known to be alive says again what it has
 said before. Such a beacon only makes the member younger, so `step` asks here first: with
 255 members this takes microseconds where going through all rules takes milliseconds, a
-thousand times a second. Everything else, everything new in a beacon, and everything a tick
+thousand times a second. Everything else, everything new in a beacon, and everything two ticks
 after all rules were applied last, goes through all rules.
 
 Pure.
@@ -28,7 +28,7 @@ _ROUNDING_S = 1e-6
 def calm_heartbeat(view: View, event: Event, now: float) -> View | None:
     """What is known after a heartbeat that says nothing new; None if it may say something."""
     timing = view.timing
-    if not isinstance(event, Heard) or now - view.looked_at >= timing.tick_s - _ROUNDING_S:
+    if not isinstance(event, Heard) or now - view.looked_at >= 2 * timing.tick_s - _ROUNDING_S:
         return None
     beacon = event.beacon
     at = bisect_left(view.peers, beacon.id, key=_ID)

@@ -4,7 +4,8 @@ A member is known while a life sign of it is younger than `dead`: a round trip w
 a signed beacon of it that another member passes on. Of relayed beacons only one with a
 greater (boot, seq) than any before counts, at the instant when it was made: a repeated one
 never makes it younger, so that two that repeat each other cannot keep a dead server alive.
-Each server relays the three lowest that it knows and the primary that it follows.
+Each server relays the three lowest that it knows and the primary that it follows, to those
+that lack them: that say they do not hear them.
 
 A connection that ended and whose successors were refused is the end of a life sign at
 once; then only a beacon that was made later counts. A server of which two run with one key
@@ -59,6 +60,11 @@ def relays(view: View, now: float) -> tuple[Relay, ...]:
         for peer in chosen.values()
         if peer.beacon is not None
     )
+
+
+def lacks(view: View) -> int:
+    """The members of which this server wants to be told by others: bit 0 stands for BQN 0."""
+    return sum(1 << peer.id for peer in view.peers if peer.state is not PeerState.ALIVE)
 
 
 def perceive(view: View, event: Heard | Lost | Left | Disputed, now: float) -> View:
@@ -298,11 +304,12 @@ def hubs(view: View) -> tuple[bool, frozenset[ServerId]]:
     """Whether this server beats fast with all, and with whom it does in any case."""
     if len(view.peers) < _FULL_MESH:
         return False, frozenset()
+    if view.role is ControlRole.PRIMARY:
+        return True, frozenset()
     ranks = heapq.nsmallest(_RELAYED, [peer.rank for peer in view.known] + [view.rank])
     leader = view.leader
-    leads = view.role is ControlRole.PRIMARY
-    settled = leads or (leader is not None and leader.state is PeerState.ALIVE)
+    settled = leader is not None and leader.state is PeerState.ALIVE
     chosen = {server for _, server in (ranks[:2] if settled else ranks)}
     if leader is not None:
         chosen.add(leader.id)
-    return leads or view.me in chosen, frozenset(chosen)
+    return view.me in chosen, frozenset(chosen)

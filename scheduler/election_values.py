@@ -250,6 +250,11 @@ class View:
         return min(leaders, key=lambda peer: peer.rank, default=None)
 
     @property
+    def leadership(self) -> tuple[ControlRole, int, ServerId | None]:
+        """What the program acts on at once: its role, the term, whom it follows."""
+        return (self.role, self.epoch, self.following)
+
+    @property
     def unfetched(self) -> frozenset[str]:
         """Heads of others that this server is not known to have."""
         heads = {peer.head for peer in self.known if peer.head is not None}

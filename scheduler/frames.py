@@ -85,23 +85,37 @@ class Frames:
         """Whether a frame has begun and is not complete."""
         return bool(self._bytes)
 
-    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
-        """Add bytes, and give the messages that are complete.
+    def add(self, data: bytes | memoryview) -> None:
+        """Take bytes that have arrived."""
+        self._bytes += data
 
-        The limit may be raised between two messages.
+    def cut(self) -> bytes | None:
+        """The body of the next frame; None while it is not complete.
+
+        The limit may be raised between two frames.
 
         Raises:
             BadFrame: the stream is broken here.
         """
-        self._bytes += data
-        while len(self._bytes) >= _HEAD:
-            length = int.from_bytes(self._bytes[:_HEAD], "big")
-            if not 1 <= length <= self.limit:
-                raise BadFrame(f"a length of {length} is not allowed here")
-            if len(self._bytes) < _HEAD + length:
-                return
-            body = bytes(self._bytes[_HEAD : _HEAD + length])
-            del self._bytes[: _HEAD + length]
+        if len(self._bytes) < _HEAD:
+            return None
+        length = int.from_bytes(self._bytes[:_HEAD], "big")
+        if not 1 <= length <= self.limit:
+            raise BadFrame(f"a length of {length} is not allowed here")
+        if len(self._bytes) < _HEAD + length:
+            return None
+        body = bytes(self._bytes[_HEAD : _HEAD + length])
+        del self._bytes[: _HEAD + length]
+        return body
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Add bytes, and give the messages that are complete.
+
+        Raises:
+            BadFrame: the stream is broken here.
+        """
+        self.add(data)
+        while (body := self.cut()) is not None:
             yield decode(body)
 
 

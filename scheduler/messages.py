@@ -1,10 +1,14 @@
 """The messages of the control port, read strictly and written plainly.
 
     HELLO    who I am; the first frame in both directions
-    PING     my beacon; PONG answers with the answerer's own
+    PING     my beacon, and a question; PONG answers with the answerer's own beacon
     HANDREQ  hand over to me; HANDOK / HANDNO answer
     BYE      I close this connection: because I stop, or because it is one too many
     ERR      your last frame was not acceptable
+
+PING and PONG have a number (`n`) of their sender and say which number of the other side they
+answer (`e`), so two frames are a heartbeat with a round trip for both sides. A heartbeat that
+differs from the last one in its numbers only is not parsed again (`MessageReader`).
 
 Unknown fields are left alone and unknown types answered with ERR, so that releases can
 differ by one.
@@ -15,6 +19,7 @@ Pure.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,12 +28,14 @@ from typing import Any
 from configrepo.model import SCHEMA, ServerId
 from scheduler.control_view import Barred, ControlRole
 from scheduler.election_values import Beacon, Relay
-from scheduler.frames import BadFrame, encode, frame
+from scheduler.frames import BadFrame, decode, encode, frame
 
 PROTOCOL = 1
 HIGHEST_EPOCH = 10**12 - 1
 _TEXT = 256
 _RELAYS = 8
+# One hexadecimal digit for four servers.
+_LACKS = re.compile("[0-9a-f]{1,64}")
 
 
 class UnknownType(Exception):
@@ -56,22 +63,30 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A heartbeat; `seq` counts the questions of this session.
+    """A heartbeat that wants to be answered; `seq` is its number in this session.
 
-    `relays` are beacons of others that its sender passes on.
+    `echo` is the number of the other side that it answers, which came `held_ms` ago; 0:
+    none. `relays` are beacons of others that its sender passes on. `lacks` are the
+    members that its sender does not hear itself: bit 0 stands for BQN 0.
     """
 
     seq: int
     beacon: Beacon
     relays: tuple[Relay, ...] = ()
+    echo: int = 0
+    held_ms: int = 0
+    lacks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The answer to the `Ping` with that number."""
+    """The answer to the `Ping` with the number `seq`; `own` is its own number, 0: none."""
 
     seq: int
     beacon: Beacon
+    relays: tuple[Relay, ...] = ()
+    own: int = 0
+    lacks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +130,22 @@ Message = Hello | Ping | Pong | HandReq | HandOk | HandNo | Bye | Err
 def framed(message: Message) -> bytes:
     """A message as a frame. The same beacon goes to every member: it is written once."""
     match message:
-        case Ping(seq=seq, beacon=beacon, relays=relays):
-            passed = f',"relays":{_relays_text(relays)}' if relays else ""
-            return frame(f'{{"t":"PING","n":{seq},{_beacon_text(beacon)}{passed}}}'.encode())
-        case Pong(seq=seq, beacon=beacon):
-            return frame(f'{{"t":"PONG","n":{seq},{_beacon_text(beacon)}}}'.encode())
-    return encode(to_json(message))
+        case Ping(seq=seq, echo=echo, held_ms=held_ms):
+            head = f'{{"t":"PING","n":{seq},"e":{echo},"held":{held_ms},'
+        case Pong(seq=seq, own=own):
+            head = f'{{"t":"PONG","n":{own},"e":{seq},"held":0,'
+        case _:
+            return encode(to_json(message))
+    passed = f',"relays":{_relays_text(message.relays)}' if message.relays else ""
+    return frame(f"{head}{_said_text(message.beacon, message.lacks)}{passed}}}".encode())
 
 
 @lru_cache(maxsize=8)
-def _beacon_text(beacon: Beacon) -> str:
-    return json.dumps(_beacon_to_json(beacon), separators=(",", ":"), allow_nan=False)[1:-1]
+def _said_text(beacon: Beacon, lacks: int) -> str:
+    """What `MessageReader` looks at first stands first."""
+    said = _beacon_to_json(beacon)
+    ordered = {"seq": said.pop("seq"), "sig": said.pop("sig", ""), **said, **_lacks_to_json(lacks)}
+    return json.dumps(ordered, separators=(",", ":"), allow_nan=False)[1:-1]
 
 
 @lru_cache(maxsize=8)
@@ -150,16 +170,29 @@ def to_json(message: Message) -> dict[str, Any]:
                 "schema": message.schema,
                 **({"run": message.run} if message.run else {}),
             }
-        case Ping(seq=seq, beacon=beacon, relays=relays):
-            passed = {"relays": [_relay_to_json(relay) for relay in relays]} if relays else {}
-            return {"t": "PING", "n": seq, **_beacon_to_json(beacon), **passed}
-        case Pong(seq=seq, beacon=beacon):
-            return {"t": "PONG", "n": seq, **_beacon_to_json(beacon)}
+        case Ping(seq=seq, echo=echo, held_ms=held_ms):
+            numbers = {"n": seq, "e": echo, "held": held_ms}
+            return {"t": "PING", **numbers, **_said_to_json(message)}
+        case Pong(seq=seq, own=own):
+            return {"t": "PONG", "n": own, "e": seq, **_said_to_json(message)}
         case Bye(stopping=stopping, boot=boot):
             return {"t": "BYE", "stopping": stopping, "boot": boot}
         case Err(code=code):
             return {"t": "ERR", "code": code}
     return _handover_to_json(message)
+
+
+def _said_to_json(message: Ping | Pong) -> dict[str, Any]:
+    relays = [_relay_to_json(relay) for relay in message.relays]
+    return {
+        **_beacon_to_json(message.beacon),
+        **_lacks_to_json(message.lacks),
+        **({"relays": relays} if relays else {}),
+    }
+
+
+def _lacks_to_json(lacks: int) -> dict[str, str]:
+    return {"lacks": f"{lacks:x}"} if lacks else {}
 
 
 def _handover_to_json(message: HandReq | HandOk | HandNo) -> dict[str, Any]:
@@ -279,6 +312,12 @@ class _Fields:
             raise BadFrame("relays is not a short list")
         return tuple(_relay(item) for item in value)
 
+    def lacks(self) -> int:
+        value = self._value.get("lacks", "0")
+        if not isinstance(value, str) or not _LACKS.fullmatch(value):
+            raise BadFrame("lacks is not a set of servers")
+        return int(value, 16)
+
     def barred(self) -> Barred:
         inner = self.inner("barred")
         until = inner._value.get("until")
@@ -307,13 +346,96 @@ def _hello(fields: _Fields) -> Hello:
     )
 
 
+def _ping(fields: _Fields) -> Ping:
+    return Ping(
+        fields.number("n"),
+        fields.beacon(),
+        fields.relays(),
+        fields.number("e"),
+        fields.number("held"),
+        fields.lacks(),
+    )
+
+
+def _pong(fields: _Fields) -> Pong:
+    seq, own = fields.number("e"), fields.number("n")
+    return Pong(seq, fields.beacon(), fields.relays(), own, fields.lacks())
+
+
 _READERS: dict[str, Callable[[_Fields], Message]] = {
     "HELLO": _hello,
-    "PING": lambda fields: Ping(fields.number("n"), fields.beacon(), fields.relays()),
-    "PONG": lambda fields: Pong(fields.number("n"), fields.beacon()),
+    "PING": _ping,
+    "PONG": _pong,
     "HANDREQ": lambda _: HandReq(),
     "HANDOK": lambda fields: HandOk(fields.number("epoch", HIGHEST_EPOCH), fields.head("head")),
     "HANDNO": lambda fields: HandNo(fields.text("why")),
     "BYE": lambda fields: Bye(fields.truth("stopping"), fields.number("boot")),
     "ERR": lambda fields: Err(fields.text("code")),
 }
+
+
+# --- Heartbeats that say nothing new --------------------------------------------------------
+
+_NUMBER = rb"(0|[1-9][0-9]{0,14})"
+_HEARTBEAT = re.compile(
+    rb'\{"t":"(PING|PONG)","n":%b,"e":%b,"held":%b,"seq":%b,"sig":"([A-Za-z0-9+/=]{0,128})",(.+)\}'
+    % ((_NUMBER,) * 4),
+    re.DOTALL,
+)
+
+
+class MessageReader:
+    """Reads the messages of one connection.
+
+    Nearly all of them are heartbeats that differ from the last one in four numbers and the
+    signature. Where all the rest is byte for byte what was read before, it is not read
+    again: what comes out is the same. `parsed` counts those that were read in full.
+    """
+
+    def __init__(self) -> None:
+        self.parsed = 0
+        self._kind = self._rest = b""
+        self._last: Message | None = None
+
+    def read(self, body: bytes) -> Message:
+        """The message of a frame's body.
+
+        Raises:
+            BadFrame: it is not one strict JSON object, or a field is not what it should be.
+            UnknownType: a newer release says something that this one does not know.
+        """
+        heartbeat = _HEARTBEAT.fullmatch(body)
+        if heartbeat is None:
+            return self._parse(body)
+        kind, number, echo, held, seq, signature, rest = heartbeat.groups()
+        if rest != self._rest or kind != self._kind:
+            message = self._parse(body)
+            self._kind, self._rest, self._last = kind, rest, message
+            return message
+        match self._last:
+            case Ping(beacon=said, relays=relays, lacks=lacks):
+                beacon = _renumbered(said, int(seq), signature.decode())
+                return Ping(int(number), beacon, relays, int(echo), int(held), lacks)
+            case Pong(beacon=said, relays=relays, lacks=lacks):
+                beacon = _renumbered(said, int(seq), signature.decode())
+                return Pong(int(echo), beacon, relays, int(number), lacks)
+        raise AssertionError(kind)
+
+    def _parse(self, body: bytes) -> Message:
+        self.parsed += 1
+        return from_json(decode(body))
+
+
+def _renumbered(said: Beacon, seq: int, signature: str) -> Beacon:
+    return Beacon(
+        said.id,
+        said.boot,
+        seq,
+        said.role,
+        said.epoch,
+        said.maxep,
+        said.following,
+        said.head,
+        said.barred,
+        signature,
+    )

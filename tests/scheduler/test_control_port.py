@@ -109,7 +109,7 @@ def test_a_member_is_greeted_and_its_pings_are_answered(room: Room) -> None:
         assert (greeting["id"], greeting["cluster"], greeting["sw"]) == (0, CLUSTER, "R5.0.0")
         caller.send(_ping(1, 7))
         pong = caller.receive_kind("PONG")
-        assert (pong["n"], pong["id"], pong["role"], pong["epoch"]) == (7, 0, "primary", 1)
+        assert (pong["e"], pong["id"], pong["role"], pong["epoch"]) == (7, 0, "primary", 1)
 
 
 def test_an_unknown_type_is_answered_and_the_connection_is_kept(room: Room) -> None:
@@ -119,7 +119,7 @@ def test_an_unknown_type_is_answered_and_the_connection_is_kept(room: Room) -> N
         caller.send(encode({"t": "FUTURE", "x": 1}))
         assert caller.receive_kind("ERR")["code"] == "unknown-type"
         caller.send(_ping(1, 8))
-        assert caller.receive_kind("PONG")["n"] == 8
+        assert caller.receive_kind("PONG")["e"] == 8
 
 
 def test_a_right_certificate_with_the_id_of_another_member_is_refused(room: Room) -> None:
@@ -144,7 +144,7 @@ def test_a_removed_member_is_told_so(room: Room) -> None:
 def test_a_release_that_speaks_another_protocol_is_refused(room: Room) -> None:
     with _calling(room, 1) as caller:
         caller.send(_hello(1, pv_min=2, pv_max=3))
-        assert caller.receive_kind("ERR")
+        assert caller.receive_kind("HELLO")["id"] == 0  # so it can say who refuses it
         assert caller.ended()
 
 
@@ -232,7 +232,7 @@ def test_a_beacon_of_another_id_is_not_believed(room: Room) -> None:
         caller.receive_kind("HELLO")
         caller.send(_ping(3, 1))
         caller.send(_ping(1, 50))
-        assert caller.receive_kind("PONG")["n"] == 50
+        assert caller.receive_kind("PONG")["e"] == 50
 
 
 def test_many_silent_connections_do_not_delay_a_member(room: Room) -> None:
@@ -248,7 +248,7 @@ def test_many_silent_connections_do_not_delay_a_member(room: Room) -> None:
         for seq in range(100, 120):
             began = time.monotonic()
             caller.send(_ping(1, seq))
-            assert caller.receive_kind("PONG")["n"] == seq
+            assert caller.receive_kind("PONG")["e"] == seq
             slowest = max(slowest, time.monotonic() - began)
         assert slowest < 1
     assert room.view.role is ControlRole.PRIMARY

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,20 +21,24 @@ from scheduler.messages import (
     HandReq,
     Hello,
     Message,
+    MessageReader,
     Ping,
     Pong,
     UnknownType,
+    framed,
     from_json,
     to_json,
 )
 
 _BEACON = Beacon(ServerId(0), 3, 4, ControlRole.PRIMARY, 5, 6, None, "a" * 40)
 _FOLLOWER = Beacon(ServerId(255), 1, 1, ControlRole.SECONDARY, 0, 10**12 - 1, ServerId(0))
-_OPTIONAL = {"follow", "head", "barred", "sig", "relays", "run", "schema"}
+_OPTIONAL = {"follow", "head", "barred", "sig", "relays", "lacks", "run", "schema"}
 _MESSAGES: list[Message] = [
     Hello("c" * 32, ServerId(0), 1, "R5.0.0"),
     Ping(1, _BEACON),
     Pong(2, _FOLLOWER),
+    Ping(9, _FOLLOWER, echo=8, held_ms=391, lacks=1 << 255),
+    Pong(9, _BEACON, (Relay(_FOLLOWER, 0.5),), own=10, lacks=3),
     HandReq(),
     HandOk(7, "b" * 40),
     HandOk(7, None),
@@ -75,6 +81,12 @@ def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> Non
         {"heads": {"cluster": "a" * 39}},
         {"barred": {"why": 1}},
         {"sig": 1},
+        {"e": -1},
+        {"held": "1"},
+        {"lacks": 3},
+        {"lacks": ""},
+        {"lacks": "0x1"},
+        {"lacks": "f" * 65},
         {"relays": {}},
         {"relays": [1]},
         {"relays": [to_json(Ping(1, _BEACON))]},
@@ -88,6 +100,51 @@ def test_a_message_without_one_of_its_fields_is_refused(message: Message) -> Non
 def test_a_field_that_is_not_as_it_should_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(BadFrame):
         from_json({**to_json(Ping(1, _BEACON)), **change})
+
+
+@pytest.mark.parametrize("message", _MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_frame_says_what_its_object_says(message: Message) -> None:
+    assert from_json(decode(framed(message)[4:])) == message
+
+
+def _read(reader: Callable[[bytes], Message], body: bytes) -> object:
+    """What a reader makes of a body; of a refusal its kind."""
+    try:
+        message = reader(body)
+    except (BadFrame, UnknownType) as refused:
+        return type(refused)
+    signature = message.beacon.signature if isinstance(message, Ping | Pong) else ""
+    return (message, signature)
+
+
+def _damaged(random: Random, body: bytes) -> bytes:
+    """The same with a few bytes that mean something, or any, put in or in place of others."""
+    at = random.randrange(len(body))
+    new = random.choice(
+        [b'"', b"0", b"-1", b",", b"{}", b'"n":1,', b"9" * 17, b"\xff", b"\\", b"."]
+    )
+    return body[:at] + new + body[at + random.randrange(3) :]
+
+
+def test_a_remembered_heartbeat_is_read_as_one_that_is_parsed() -> None:
+    """Whatever came before on a connection, and however it was damaged."""
+    random, reader, remembered = Random(5), MessageReader(), 0
+    said = [_BEACON, _FOLLOWER, replace(_BEACON, barred=Barred("disk")), replace(_BEACON, epoch=9)]
+    for number in range(1, 20_000):
+        beacon = replace(said[number // 50 % 4], seq=number, signature="c2lnbmVk" * (number % 3))
+        relays = (Relay(_FOLLOWER, 0.25),) if number % 200 > 150 else ()
+        lacks = number // 400
+        message = (
+            Ping(number, beacon, relays, number - 1, number % 500, lacks),
+            Pong(number, beacon, relays, number + 1, lacks),
+        )[number // 25 % 2]
+        body = framed(message)[4:]
+        if random.random() < 0.2:
+            body = _damaged(random, body)
+        before = reader.parsed
+        assert _read(reader.read, body) == _read(lambda body: from_json(decode(body)), body), body
+        remembered += reader.parsed == before
+    assert remembered > 10_000
 
 
 def test_an_unknown_type_is_told_apart_from_a_bad_frame() -> None:

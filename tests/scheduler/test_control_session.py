@@ -1,0 +1,115 @@
+"""Sessions over their whole life, on real sockets: renewed, doubled, and of a copied server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.control_ports import DEADLINE_S, Server, Wire
+
+_DAY_S = 86_400.0
+
+
+def _run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 2 * DEADLINE_S))
+
+
+@pytest.mark.parametrize("dials", [0, 1])
+def test_a_connection_is_renewed_again_and_again_and_nobody_is_missed(dials: int) -> None:
+    """Whoever opened it opens the next one; the old one goes when the new one is there."""
+    _run(_renewed(dials))
+
+
+async def _renewed(dials: int) -> None:
+    async with AsyncExitStack() as stack:
+        servers = [Server(number, 1, rekey_s=0.5) for number in (0, 1)]
+        wire = Wire(servers[1 - dials].at)
+        through = await wire.open()
+        stack.push_async_callback(wire.close)
+        for server in servers:
+            stack.push_async_callback(server.stop)
+        servers[dials].join(1 - dials, through)
+        # The other one is told a port where nobody listens.
+        servers[1 - dials].join(dials, _nobody())
+        while wire.ended < 3:
+            await servers[0].told.answered_again()
+            await servers[1].told.answered_again()
+        assert wire.began - wire.ended <= 2
+        assert servers[dials].told.events == []
+        other = [event for event in servers[1 - dials].told.events if event[0] != "lost"]
+        assert other == []
+
+
+def _nobody() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_connection_is_renewed_after_a_day_and_not_before() -> None:
+    _run(_after_a_day())
+
+
+async def _after_a_day() -> None:
+    async with AsyncExitStack() as stack:
+        zero, one = Server(0, 1), Server(1, 1)
+        wire = Wire(one.at)
+        through = await wire.open()
+        stack.push_async_callback(wire.close)
+        for server in (zero, one):
+            stack.push_async_callback(server.stop)
+        zero.join(1, through)
+        one.join(0, zero.at)
+        await zero.told.answered_again()
+        for server in (zero, one):
+            server.ahead_s = _DAY_S - 300.0
+        for _ in range(3):
+            await zero.told.answered_again()
+        assert (wire.began, wire.ended) == (1, 0)
+        for server in (zero, one):
+            server.ahead_s = _DAY_S + 1.0
+        await zero.told.until(lambda: wire.ended == 1)
+        await zero.told.answered_again()
+        await one.told.answered_again()
+        assert wire.began == 2
+        assert [*zero.told.events, *one.told.events] == []
+
+
+def test_a_server_whose_starts_count_back_is_a_copy_until_it_starts_above() -> None:
+    _run(_counted_back())
+
+
+async def _counted_back() -> None:
+    async with AsyncExitStack() as stack:
+        zero = Server(0, 1)
+        wire = Wire(zero.at)
+        through = await wire.open()
+        stack.push_async_callback(wire.close)
+        stack.push_async_callback(zero.stop)
+        zero.join(1, _nobody())
+
+        one = Server(1, boot=7)
+        one.join(0, through)
+        await one.told.answered_again()
+        await zero.told.answered_again()
+        await one.stop()
+        zero.told.events.clear()
+
+        restored = Server(1, boot=5)
+        restored.join(0, through)
+        await restored.told.until(lambda: ("refused by", 0, "clone") in restored.told.events)
+        why = "its starts count back: it was cloned, or restored from an old copy"
+        assert ("disputed", 1, why) in zero.told.events
+        assert restored.told.answers == 0
+        await restored.stop()
+
+        mended = Server(1, boot=8)
+        stack.push_async_callback(mended.stop)
+        mended.join(0, through)
+        await mended.told.answered_again()
+        disputes = [event for event in zero.told.events if event[0] == "disputed"]
+        assert disputes[-1] == ("disputed", 1, None)
