@@ -22,7 +22,8 @@ def _run(*command: str) -> None:
 def mounted(image: Path, place: Path) -> Iterator[Path]:
     """The file system of an image, mounted until the end of the block."""
     place.mkdir(exist_ok=True)
-    _run("mount", "-o", "loop", str(image), str(place))
+    # Nothing is written behind our back while an image is copied.
+    _run("mount", "-o", "loop,commit=300", str(image), str(place))
     try:
         yield place
     finally:

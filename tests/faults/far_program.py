@@ -24,6 +24,7 @@ class FarProgram:
         assert process.stdin is not None
         assert process.stdout is not None
         self._stdin, self._stdout = process.stdin, process.stdout
+        self.pid = process.pid
 
     def read(self) -> str:
         """The next line."""
