@@ -30,7 +30,7 @@ from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.problem_list import has_error, shown_problems
 from bqngui.replica_groups import ranges, running_words, saved_words
-from bqngui.review import file_diffs
+from bqngui.review import block_count, file_diffs
 from bqngui.server_choice import is_revision
 from bqngui.shell import desk
 from configrepo.errors import NotFound
@@ -61,6 +61,7 @@ def commit_view(revision: str) -> RevisionView | None:
 blueprint.add_app_template_filter(saved_words, "saved_words")
 blueprint.add_app_template_filter(running_words, "running_words")
 blueprint.add_app_template_filter(ranges, "id_ranges")
+blueprint.add_app_template_filter(block_count, "block_count")
 
 
 @blueprint.get("")

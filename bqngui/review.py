@@ -23,6 +23,7 @@ from configrepo.unify import Answer, Edit, RowId, Take
 from scheduler.views import Comparison, FileChange
 
 MAX_DIFFS = 150
+MAX_NAMED = 400
 MAX_ROWS = 2_000
 MAX_CHARACTERS = 400_000
 MAX_COMPARED_LINES = 5_000
@@ -34,13 +35,15 @@ class FileDiff:
     """One changed block with its table.
 
     `diff` is None where nothing of it is shown; `hidden` says what is not shown, and why;
-    `patch` is the address of the whole difference as a text.
+    `patch` is the address of the whole difference as a text; `others` counts the blocks after
+    this one that are not even named.
     """
 
     change: FileChange
     diff: Diff | None
     hidden: str = ""
     patch: str = ""
+    others: int = 0
 
     @property
     def kind(self) -> str:
@@ -81,7 +84,7 @@ class Question:
 
 
 def file_diffs(changes: Sequence[FileChange], patch: str = "") -> tuple[FileDiff, ...]:
-    """A table for each of the first blocks; when a page has enough, the others are only named.
+    """A table for each of the first blocks; others are only named, or (very many) counted.
 
     Args:
         changes: what changed.
@@ -89,7 +92,7 @@ def file_diffs(changes: Sequence[FileChange], patch: str = "") -> tuple[FileDiff
     """
     files: list[FileDiff] = []
     rows, characters = MAX_ROWS, MAX_CHARACTERS
-    for number, change in enumerate(changes):
+    for number, change in enumerate(changes[:MAX_NAMED]):
         if large := _too_large(change):
             files.append(FileDiff(change, None, large, patch))
         elif number >= MAX_DIFFS or rows <= 0 or characters <= 0:
@@ -101,7 +104,14 @@ def file_diffs(changes: Sequence[FileChange], patch: str = "") -> tuple[FileDiff
             rows -= len(shown.rows)
             characters -= sum(map(_characters, shown.rows))
             files.append(FileDiff(change, shown, _left_out(diff, shown), patch))
+    if len(changes) > MAX_NAMED:
+        files[-1] = replace(files[-1], others=len(changes) - MAX_NAMED)
     return tuple(files)
+
+
+def block_count(files: Sequence[FileDiff]) -> int:
+    """How many blocks changed, with those that are not named."""
+    return sum(1 + file.others for file in files)
 
 
 def _too_large(change: FileChange) -> str:

@@ -225,14 +225,16 @@ def _effect(
     if isinstance(found, Refused):
         refused = refused or found.sentence
     comparison = found if isinstance(found, Comparison) else None
-    files = file_diffs(comparison.changes, url_for(".patch")) if comparison else ()
+    changes = comparison.changes if comparison else ()
+    common = [change for change in changes if change.path.startswith("common/")]
+    added = [change for change in changes if not change.path.startswith("common/")]
     overview = desk().overview()
     page = EffectPage(
         waiting=waiting,
         names=names_of(waiting),
         comparison=comparison,
-        files=tuple(f for f in files if f.change.path.startswith("common/")),
-        added=tuple(f for f in files if not f.change.path.startswith("common/")),
+        files=file_diffs(common, url_for(".patch")),
+        added=file_diffs(added, url_for(".patch")),
         message=message,
         request_id=request_id,
         servers=tuple(f"BQN {s}" for s in comparison.servers) if comparison else (),

@@ -194,3 +194,17 @@ def test_a_huge_change_makes_a_small_page_and_can_be_saved_whole(site: Site) -> 
     assert len(shown) < 100_000
     assert f'href="/history/{back}/rollback/patch"' in shown
     assert visitor.get(f"/history/{back}/rollback/patch").text.count("\n- line ") == 60_000
+
+
+def test_a_commit_of_thousands_of_blocks_is_a_small_page_that_counts_them(site: Site) -> None:
+    visitor = site.visitor(Role.OPERATOR)
+    person = Person(site.account(Role.OPERATOR), Role.OPERATOR, "192.0.2.8")
+    for number in range(1_000):
+        site.desk.edit(person, None, f"policy rate many-{number}\n downlink rate 5\n")
+    site.desk.commit(person, "Many blocks", "request-many", {})
+    revision = site.desk.history(limit=1)[0].id
+    shown = visitor.get(f"/history/{revision}").text
+    assert "1000 changed blocks" in shown
+    assert "600 more changed blocks are not listed here." in shown
+    assert len(shown) < 700_000
+    assert visitor.get(f"/history/{revision}/patch").text.count("diff --git ") == 1_000

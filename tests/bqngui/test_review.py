@@ -10,7 +10,9 @@ from bqngui.review import (
     MAX_COMPARED,
     MAX_COMPARED_LINES,
     MAX_DIFFS,
+    MAX_NAMED,
     MAX_ROWS,
+    block_count,
     choices_of,
     file_diffs,
     fingerprint,
@@ -60,6 +62,15 @@ def test_each_block_says_whether_it_is_new_removed_or_changed() -> None:
 def test_very_many_blocks_are_named_without_their_lines() -> None:
     files = file_diffs([CHANGE] * (MAX_DIFFS + 5))
     assert [f.diff is None for f in files].count(True) == 5
+
+
+def test_of_thousands_of_blocks_the_first_are_named_and_the_others_counted() -> None:
+    files = file_diffs([CHANGE] * 5_000)
+    assert len(files) == MAX_NAMED
+    assert files[-1].others == 5_000 - MAX_NAMED
+    assert block_count(files) == 5_000
+    assert block_count(file_diffs([CHANGE] * MAX_NAMED)) == MAX_NAMED
+    assert block_count(()) == 0
 
 
 def test_a_page_that_has_enough_rows_names_the_other_blocks_only() -> None:
