@@ -40,7 +40,7 @@ from scheduler.identity import Identity
 from scheduler.joining_parts import JoiningParts
 from scheduler.member_assembly import MemberParts
 from scheduler.membership import Membership
-from scheduler.observing import Observer
+from scheduler.observing import LOST, Observer
 from scheduler.overview import overview_of
 from scheduler.people import People
 from scheduler.reactions import Parts, Reactions, target_of
@@ -417,6 +417,7 @@ class Assembly:
 
     def _viewed(self, view: ControlView) -> None:
         self.reactions.view_changed(view)
+        self.observer.lost([peer.id for peer in view.peers if peer.state in LOST])
         if self.watching.viewed(view):
             self.clock.wake("elections")
 
