@@ -134,4 +134,5 @@ def advice(
     """
     rule = rule or f"nft add rule inet filter input tcp dport {port} accept"
     template = _ADVICE.get(cause, _ADVICE[NO_ANSWER])
-    return template.format(address=address, port=port, what=what, rule=rule)
+    named = what if what.endswith("port") else f"{what} port"
+    return template.format(address=address, port=port, what=named, rule=rule)

@@ -4,7 +4,8 @@ Rules:
 1. A port that is refused or filtered at a server whose address is translated is *port not
    forwarded*: the server itself says whether it has its address.
 2. Exceptions with the same check and cause are put together by their target if at least
-   `TOGETHER` servers have them, then by their source; the rest stay one by one. Targets
+   `TOGETHER` servers have them, or all others do, then by their source; the rest stay one by
+   one. Targets
    that the same servers do not reach are put together again, as a cut leaves them.
 3. The harmful come first.
 
@@ -93,21 +94,22 @@ def _lines(pairs: Iterable[Pair], facts: Facts) -> Iterable[Line]:
         same[trouble.what, trouble.cause].append(trouble)
     known = {member.id: member for member in facts.members}
     for troubles in same.values():
-        by_target, rest = _together(troubles, lambda trouble: trouble.target)
-        by_source, rest = _together(rest, lambda trouble: trouble.source)
+        enough = max(2, min(TOGETHER, len(known) - 1))
+        by_target, rest = _together(troubles, enough, lambda trouble: trouble.target)
+        by_source, rest = _together(rest, enough, lambda trouble: trouble.source)
         groups = [*_cuts(by_target), *by_source, *([trouble] for trouble in rest)]
         yield from (_line(group, known, facts.standpoints) for group in groups)
 
 
 def _together(
-    troubles: list[_Trouble], key: Callable[[_Trouble], ServerId]
+    troubles: list[_Trouble], enough: int, key: Callable[[_Trouble], ServerId]
 ) -> tuple[list[list[_Trouble]], list[_Trouble]]:
     """Those that share a server with enough others, and the rest."""
     groups: dict[ServerId, list[_Trouble]] = defaultdict(list)
     for trouble in troubles:
         groups[key(trouble)].append(trouble)
-    large = [group for group in groups.values() if len(group) >= TOGETHER]
-    rest = [one for group in groups.values() if len(group) < TOGETHER for one in group]
+    large = [group for group in groups.values() if len(group) >= enough]
+    rest = [one for group in groups.values() if len(group) < enough for one in group]
     return large, rest
 
 

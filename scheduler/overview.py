@@ -232,7 +232,7 @@ def _role(facts: Facts, peer: PeerView | None, mine: bool, state: Word) -> Any:
 
 def _sync(facts: Facts, server: ServerId, report: Report | None, state: Word) -> Word:
     if state.word == "unreachable":
-        return Word("unreachable", state.sentence)
+        return Word("unreachable", "What it runs is not known while it does not answer.")
     if report is None:
         return Word("unknown", facts.pushes.get(server) or "It has not reported what it runs yet.")
     if report.result in ("failed", "drifted"):

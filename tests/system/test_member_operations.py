@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,7 +16,7 @@ import pytest
 
 from configrepo.cluster_settings import cluster_settings
 from configrepo.errors import UnknownKey
-from configrepo.members import SeenFrom
+from configrepo.members import Member, SeenFrom
 from configrepo.model import ServerId
 from configrepo.store import CommitId
 from scheduler.assembly import Assembly
@@ -34,10 +37,11 @@ from scheduler.reactions import target_of
 from scheduler.ssh import SshPool
 from scheduler.sshd import account
 from scheduler.views import AddForm, Committed, Invitation, Person, Refused, Unification
-from tests.support.live_cluster import ADMIN, ANNA, LiveCluster, wait
+from tests.support.live_cluster import ADMIN, ANNA, DEADLINE_S, LiveCluster, wait
 
 pytestmark = pytest.mark.system
 SNMP = "common/snmp.conf"
+_log = logging.getLogger(__name__)
 
 
 @pytest.fixture
@@ -82,6 +86,52 @@ def alone(server: Assembly) -> bool:
     """Whether it left its cluster and runs what it ran."""
     overview = server.desk.overview()
     return not overview.clustered and overview.status == "complete"
+
+
+def refused_everywhere(leaver: Assembly, rest: list[Member]) -> bool:
+    """Whether these members take neither the certificate nor the SSH key of a server any more."""
+    return all(_no_request(leaver, member) and _no_login(leaver, member) for member in rest)
+
+
+def _no_request(leaver: Assembly, member: Member) -> bool:
+    try:
+        leaver.rpc_client.call(member, "/report", {}, 10.0)
+    except SchedulerError:
+        return True
+    return False
+
+
+def _no_login(leaver: Assembly, member: Member) -> bool:
+    ssh = SshPool(leaver.identity.private_key, account())
+    with closing(ssh):
+        try:
+            ssh.open_command(target_of(member), Verb.UPLOAD).close()
+        except KeyRefused:
+            return True
+    return False
+
+
+def test_the_keys_of_a_removed_server_stop_at_once_wherever_it_can_be_reached(
+    cluster: LiveCluster,
+) -> None:
+    """`pytest --log-cli-level=INFO` shows how long it took."""
+    leaver, rest = cluster[2], [cluster.records(0)[number] for number in (0, 1)]
+    assert not any(_no_request(leaver, member) or _no_login(leaver, member) for member in rest)
+    told = threading.Event()
+    hear = leaver.control.on_removed
+
+    def heard(by: ServerId) -> None:
+        told.set()
+        hear(by)
+
+    leaver.control.on_removed = heard
+    began = time.monotonic()
+    done(cluster[0], Remove(ServerId(2)))
+    wait(lambda: refused_everywhere(leaver, rest))
+    _log.info("its keys had stopped everywhere after %.2f s", time.monotonic() - began)
+    assert told.wait(DEADLINE_S)
+    wait(lambda: alone(leaver), leaver.desk.overview)
+    _log.info("it was told and alone after %.2f s", time.monotonic() - began)
 
 
 def test_a_removed_server_is_refused_told_and_knows_no_new_secret(cluster: LiveCluster) -> None:
@@ -166,7 +216,8 @@ def test_a_server_is_moved_led_renamed_and_leaves(cluster: LiveCluster) -> None:
     mine = cluster[0].desk.operations.carry_out(ADMIN, Remove(ServerId(0)), "0" * 40, "x")
     assert isinstance(mine, Refused)
     assert "no administrator at the primary" in mine.sentence
-    done(cluster[0], ChangeId(ServerId(0), ServerId(9)), ANNA)
+    renamed = done(cluster[0], ChangeId(ServerId(0), ServerId(9)), ANNA)
+    assert cluster[1].store.revision(CommitId(renamed.revision)).trailers["Through"] == "0"
     wait(lambda: cluster[0].restarting)
     cluster.stop(0)
     cluster.start(0)
