@@ -34,6 +34,7 @@ from configrepo.layout import read_files
 from configrepo.members import with_allowed_signers
 from configrepo.merge import Disagreement
 from configrepo.model import Files, Problem, ServerId, Severity
+from configrepo.remembered import Remembered
 from configrepo.secret_hints import secret_hints_of_file
 from configrepo.store import CommitId, RefUpdate, Store
 from configrepo.store import Person as Author
@@ -92,8 +93,13 @@ class Combined:
 
 def lay_over(files: Files, changes: Mapping[str, str | None]) -> dict[str, str]:
     """The files with some of them replaced or (None) removed."""
-    result = {**files, **{path: text for path, text in changes.items() if text is not None}}
-    return {path: text for path, text in result.items() if changes.get(path, text) is not None}
+    result = dict(files)
+    for path, text in changes.items():
+        if text is not None:
+            result[path] = text
+        else:
+            result.pop(path, None)
+    return result
 
 
 def combine(
@@ -125,9 +131,21 @@ def combine(
             return Combined(dict(head), (), tuple(p for some in problems.values() for p in some))
 
 
+_PROBLEMS: Remembered[tuple[tuple[str, str], ...], tuple[Problem, ...]] = Remembered(200_000)
+"""What came of the last trees that were checked; weighed by files and problems.
+
+A tree is checked when it is compared, and once more when it is committed.
+"""
+
+
 def _problems(files: Files) -> tuple[Problem, ...]:
+    key = tuple(files.items())
+    known = _PROBLEMS.get(key)
+    if known is not None:
+        return known
     unreadable = read_files(files)
-    return unreadable if has_error(unreadable) else check_files(files)
+    found = unreadable if has_error(unreadable) else check_files(files)
+    return _PROBLEMS.keep(key, found, len(key) + len(found))
 
 
 def has_error(problems: tuple[Problem, ...]) -> bool:
@@ -137,7 +155,8 @@ def has_error(problems: tuple[Problem, ...]) -> bool:
 
 def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
     """What differs between two trees, by path; derived files are left out."""
-    paths = sorted(p for p in {*before, *after} if before.get(p) != after.get(p))
+    paths = [path for path, text in after.items() if before.get(path) != text]
+    paths = sorted([*paths, *(before.keys() - after.keys())])
     return tuple(
         FileChange(
             path, title_of(path, after.get(path) or before[path]), before.get(path), after.get(path)
