@@ -1,0 +1,179 @@
+"""The election steps of a real node, whatever the wall clock does and however full pools are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.clock import Clock
+from scheduler.control_process import Node
+from scheduler.link import LinkWriter
+from scheduler.presets import LAN
+from tests.support.control_rooms import CLUSTER
+from tests.support.identities import identity
+from tests.support.manual_clock import JumpingWall
+
+_LATEST_S = 1.0
+_DEADLINE_S = 60.0
+_POOLS = {"control": 1, "push": 8, "update": 2, "maintenance": 2}
+
+
+class WatchedClock(Clock):
+    """The clock itself; it notes when the loop of the control process has taken a tick."""
+
+    def __init__(self, wall: JumpingWall) -> None:
+        self.steps: list[float] = []
+        self.stepped = asyncio.Condition()
+        self._loop = asyncio.get_running_loop()
+        super().__init__(_POOLS, now=wall)
+
+    def every(
+        self,
+        interval_s: float,
+        job: Callable[[], str | None],
+        name: str,
+        executor: str = "maintenance",
+        first_after_s: float = 0.0,
+    ) -> None:
+        """As ever; after the election's job the step that it asked for is noted."""
+
+        def watched() -> str | None:
+            said = job()
+            if name == "election":
+                self._loop.call_soon_threadsafe(self._note)
+            return said
+
+        super().every(interval_s, watched, name, executor, first_after_s)
+
+    def _note(self) -> None:
+        self.steps.append(time.monotonic())
+        self._loop.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        async with self.stepped:
+            self.stepped.notify_all()
+
+    async def more(self, count: int) -> None:
+        """Wait for so many more steps."""
+        wanted = len(self.steps) + count
+        async with asyncio.timeout(_DEADLINE_S), self.stepped:
+            await self.stepped.wait_for(lambda: len(self.steps) >= wanted)
+
+
+@contextmanager
+def own_delays() -> Iterator[list[float]]:
+    """By how much this machine lets a thread wait that wants to run every 50 ms."""
+    late, end = [0.0], threading.Event()
+
+    def watch() -> None:
+        before = time.monotonic()
+        while not end.wait(0.05):
+            now = time.monotonic()
+            late.append(now - before - 0.05)
+            before = now
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield late
+    finally:
+        end.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "jump", [timedelta(hours=-1), timedelta(hours=1), timedelta(days=30)], ids=str
+)
+def test_no_jump_and_no_slow_job_delays_a_step_of_the_election(
+    tmp_path: Path, jump: timedelta
+) -> None:
+    asyncio.run(_stepped(tmp_path, jump))
+
+
+async def _stepped(folder: Path, jump: timedelta) -> None:
+    ours, theirs = socket.socketpair()
+    listener = socket.create_server(("127.0.0.1", 0))
+    wall, release = JumpingWall(), threading.Event()
+    with closing(ours), closing(theirs), closing(listener), own_delays() as late:
+        ours.setblocking(False)
+        clock = WatchedClock(wall)
+        _fill(clock, release)
+        node = Node(_settings(folder), listener, LinkWriter(ours), clock)
+        try:
+            node.told(_members())
+            await clock.more(10)
+            jumped = len(clock.steps) - 1
+            for _ in range(3):
+                wall.jump(jump)
+                await clock.more(15)
+        finally:
+            release.set()
+            await node.stop()
+        gaps = [after - before for before, after in pairwise(clock.steps[jumped:])]
+        assert max(gaps) <= _LATEST_S + max(late)
+        roles = [view["role"] for view in _views(theirs)]
+        assert roles[-1] == "primary"
+
+
+def _fill(clock: Clock, release: threading.Event) -> None:
+    """Give every other pool more jobs than it has threads, and let none of them end."""
+
+    def slow() -> None:
+        release.wait(_DEADLINE_S)
+
+    for pool, threads in _POOLS.items():
+        if pool != "control":
+            for number in range(threads + 2):
+                clock.every(0.1, slow, f"{pool} {number}", pool)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    keys = identity(0)
+    return {
+        "id": 0,
+        "timing": asdict(LAN),
+        "state_dir": str(folder),
+        "pem": str(keys.control_pem),
+        "version": "R5.0.0",
+        "protocols": [1, 1],
+        "schema": 1,
+        "witness": "",
+    }
+
+
+def _members() -> dict[str, Any]:
+    """BQN 0 founds a cluster with BQN 1, which is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    members = [
+        {
+            "id": number,
+            "address": "127.0.0.1",
+            "port": port,
+            "certificate": identity(number).certificate_b64,
+            "removed": False,
+        }
+        for number in (0, 1)
+    ]
+    told = {"t": "members", "cluster": CLUSTER, "members": members}
+    return {**told, "founding": True, "successor": False}
+
+
+def _views(theirs: socket.socket) -> list[dict[str, Any]]:
+    """What the node has told its program."""
+    theirs.setblocking(False)
+    lines = theirs.recv(1 << 20).splitlines()
+    told = [json.loads(line) for line in lines]
+    return [one["view"] for one in told if one["t"] == "view"]
