@@ -19,7 +19,8 @@ from scheduler.errors import KeyRefused, RemoteRefused, Unreachable, WrongIdenti
 from scheduler.push_plan import ErrorClass, PushState, own_runs
 from scheduler.replication import Replicator, Seams, class_of, failure_of, refusal_of
 from scheduler.ssh import SshLimits, SshPool, SshTarget
-from scheduler.sshd import account
+from scheduler.sshd import account, create_host_key
+from tests.faults.stopping import stopped
 from tests.support.replicas import CLUSTER, Replica
 from tests.support.sshd import free_port, public_line
 
@@ -215,6 +216,51 @@ def test_nothing_is_sent_to_a_server_with_another_host_key(
     assert state.error_class is ErrorClass.AUTH
     assert "another host key" in state.sentence
     assert one.store.ref(CLUSTER) is None
+
+
+def test_an_sshd_that_came_back_with_another_host_key_is_a_stop_with_a_long_pause(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    sender.settle()
+    server = one.sshd.sshd
+    server.stop()
+    key = one.state / "ssh" / "host_ed25519"
+    former = key.read_bytes()
+    key.unlink()
+    create_host_key(key)
+    server.start()
+    made = zero.commit("192.168.56.21")
+    state = sender.run_until(lambda state: not state.ok and state.error_class is ErrorClass.AUTH)
+    assert "another host key" in state.sentence
+    assert state.next_try is not None
+    assert state.next_try - monotonic() > 30.0, "a wrong key is not mended by trying often"
+    assert one.store.ref(CLUSTER) != made
+    server.stop()
+    key.write_bytes(former)
+    server.start()
+    sender.replicator.wake(ServerId(1))
+    sender.settle()
+    assert one.store.ref(CLUSTER) == made
+
+
+def test_an_sshd_that_hangs_is_shown_as_such_and_tried_again_soon(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    zero.commit("192.168.56.20")
+    sender.settle()
+    pid = int((one.state / "ssh" / "sshd.pid").read_text())
+    with stopped(pid):
+        made = zero.commit("192.168.56.21")
+        state = sender.run_until(lambda state: not state.ok)
+        assert state.error_class is ErrorClass.NETWORK
+        assert "answer" in state.sentence or "says nothing" in state.sentence
+        assert state.next_try is not None
+        assert state.next_try - monotonic() < 10.0
+        assert one.store.ref(CLUSTER) != made
+    sender.replicator.wake(ServerId(1))
+    sender.settle()
+    assert one.store.ref(CLUSTER) == made
 
 
 def test_a_refusal_is_shown_in_the_words_of_the_other_server(
