@@ -111,7 +111,21 @@ class WriteSnippet:
         return f"{verb} {self.path} and reload sshd:{lines}"
 
 
-Step = MakeAccount | SetFolder | SetKeys | WriteSnippet
+@dataclass(frozen=True, slots=True)
+class RemoveSnippet:
+    """Take the part about the account out of sshd's configuration, then reload sshd."""
+
+    path: Path
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        """What will be done."""
+        lines = "".join(f"\n      {line}" for line in self.text.splitlines())
+        return f"remove {self.path} and reload sshd; nobody comes in to the gate any more:{lines}"
+
+
+Step = MakeAccount | SetFolder | SetKeys | WriteSnippet | RemoveSnippet
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 It prints what it will change first and changes nothing without `--apply`. Afterwards it
 verifies: `sshd -t` reads the whole configuration, and this server's own key goes through
 sshd to the gate, as the other servers' keys will. If sshd refuses the configuration, the
-former snippet is put back.
+former snippet is put back. `--undo` takes the snippet away again, in the same two steps; the
+account and its files stay, because they are the server's.
 
 Edge: accounts, files below a root folder, processes.
 """
@@ -32,6 +33,7 @@ from scheduler.ssh_plan import (
     Folder,
     MakeAccount,
     Plan,
+    RemoveSnippet,
     SetFolder,
     SetKeys,
     SshFacts,
@@ -53,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     setup = words.add_parser("setup", help="let the system's sshd bring in the other servers")
     setup.add_argument("--settings", type=Path, required=True, metavar="FILE")
     setup.add_argument("--apply", action="store_true", help="change what was printed (as root)")
+    setup.add_argument("--undo", action="store_true", help="take away what was set up")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,14 +67,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.apply and os.geteuid() != 0:
         raise SchedulerError("--apply changes accounts and sshd: run it as root")
     setup = SshSetup(settings, Path("/"), run_program)
-    done = setup.plan()
-    _print(done)
+    done = setup.undoing() if arguments.undo else setup.plan()
+    _print(
+        done, "Nothing is set up." if arguments.undo else "Everything is set up; only verifying."
+    )
     if done.obstacles:
         return 1
     if done.steps and not arguments.apply:
         _say("Nothing was changed. Run it again with --apply.")
         return 0
     setup.apply(done)
+    return _told_undone(setup) if arguments.undo else _verified(setup)
+
+
+def _told_undone(setup: SshSetup) -> int:
+    _say(f"The account {setup.user} and {setup.keys} stay; `userdel {setup.user}` removes it.")
+    return 0
+
+
+def _verified(setup: SshSetup) -> int:
     found = setup.probe()
     _say(found.sentence)
     return 0 if found.cause == causes.OK else 1
@@ -81,13 +95,13 @@ def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _print(plan: Plan) -> None:
+def _print(plan: Plan, nothing: str) -> None:
     for obstacle in plan.obstacles:
         _say(f"  first, by hand: {obstacle}")
     for number, step in enumerate(plan.steps, 1):
         _say(f"  {number}. {step.sentence}")
     if not plan.steps and not plan.obstacles:
-        _say("Everything is set up; only verifying.")
+        _say(nothing)
 
 
 def run_program(argv: Sequence[str]) -> str | None:
@@ -143,6 +157,13 @@ class SshSetup:
                 included=self._included(),
             )
         )
+
+    def undoing(self) -> Plan:
+        """What has to be taken away so that sshd is as before."""
+        snippet = self._at(SNIPPET)
+        if not snippet.exists():
+            return Plan(())
+        return Plan((RemoveSnippet(SNIPPET, snippet.read_text()),))
 
     def _at(self, path: Path) -> Path:
         return self._root / path.relative_to("/")
@@ -204,6 +225,9 @@ class SshSetup:
                 self._give(self._at(path))
             case WriteSnippet(path, text):
                 self._write_snippet(self._at(path), text)
+            case RemoveSnippet(path):
+                self._at(path).unlink()
+                self._must(["systemctl", "reload", "ssh"])
 
     def _prefix(self) -> list[str]:
         return [] if self._root == Path("/") else ["--prefix", str(self._root)]

@@ -125,6 +125,18 @@ def test_a_snippet_that_was_changed_is_replaced(machine: Machine) -> None:
     assert step.replaces
 
 
+def test_what_was_set_up_is_taken_away_again(machine: Machine) -> None:
+    assert machine.setup.undoing().steps == ()
+    machine.setup.apply(machine.setup.plan())
+    (step,) = machine.setup.undoing().steps
+    assert "AuthorizedKeysFile" in step.sentence
+    machine.setup.apply(machine.setup.undoing())
+    assert not machine.at(str(SNIPPET)).exists()
+    assert machine.setup.undoing().steps == ()
+    (again,) = machine.setup.plan().steps
+    assert isinstance(again, WriteSnippet)
+
+
 def test_the_way_through_sshd_to_the_gate_is_verified_with_the_own_key(tmp_path: Path) -> None:
     state = found_server(tmp_path / "s", ServerRecord(ServerId(3), "bqn3"), None, lambda w: w)
     own = KeyHolder(ServerId(3), Identity.load(state.keys).ssh_public, KNOCKING)
