@@ -254,7 +254,7 @@ def _answer(found: UserView, form: UserForm, outcome: CommitOutcome) -> Response
 def _done(outcome: CommitOutcome, name: str) -> ResponseReturnValue:
     if isinstance(outcome, Committed):
         tell_committed(outcome)
-    flash(f"User {name} is saved on every server that has the commit.", "info")
+    flash(f"User {name} is saved.", "info")
     return redirect(url_for(".user", name=name), 303)
 
 
