@@ -142,7 +142,7 @@ class ReplicationParts:
         """Make the jobs."""
         clock.every(2.0, self.collector.run, "collect", "collect")
         clock.every(2.0, self.fallback.run, "fetch", "fetch")
-        clock.every(10.0, self.disk.look, "disk", "upkeep")
+        clock.every(2.0, self.disk.look, "disk", "upkeep")
         clock.every(UPKEEP_EVERY_S, self.upkeep.run, "upkeep", "upkeep")
 
     def noting(self, apply: Callable[[], str]) -> Callable[[], str]:

@@ -141,10 +141,23 @@ class Submission:
             return self.acknowledged(
                 self._changes.commit(self._staged(request), person, own_password)
             )
+        if (done := self._saved_here(request)) is not None:
+            return done
         primary = self._primary()
         if primary is None:
             return Refused(standing.refusal)
         return self._forward(primary, request, person, own_password)
+
+    def _saved_here(self, request: ChangeRequest) -> Committed | None:
+        """The commit of the same request in the history here, which the primary may not have yet.
+
+        This server made it just before a crash, and another one leads meanwhile: the lines
+        are joined, and the change is not made twice.
+        """
+        done = self._store.find_trailer("Request-Id", request.request_id, self._changes.head())
+        if done is None:
+            return None
+        return Committed(done.id, self._me, "This was already saved.", repeated=True)
 
     def _staged(self, request: ChangeRequest) -> ChangeRequest:
         """A change with the staging of this server's settings, if it names none of its own."""

@@ -208,6 +208,20 @@ def test_without_a_primary_the_page_is_read_only_and_says_why(pair: Pair) -> Non
     assert pair.submit(OPERATOR, {NTP: None}) == Refused(refusal)
 
 
+def test_what_was_saved_here_before_a_crash_is_not_made_again_by_the_next_primary(
+    pair: Pair,
+) -> None:
+    secondary, base = pair.secondary, pair.secondary.changes.head()
+    request = ChangeRequest(base, {NTP: "ntp\n server 192.0.2.9\n"}, "Change", "form-1")
+    secondary.standing = Standing(CLUSTER, 1)
+    made = secondary.changes.commit(request, ADMIN)
+    assert isinstance(made, Committed)
+    again = pair.submission.submit(request, ADMIN)
+    assert isinstance(again, Committed)
+    assert (again.revision, again.repeated) == (made.revision, True)
+    assert pair.primary.commits == []
+
+
 def test_a_primary_that_only_others_reach_is_not_tried_and_the_person_is_told(pair: Pair) -> None:
     cut = PeerView(ZERO, "indirect", "", role="primary", via=ServerId(2))
     pair.view = replace(following(1, 0, 1), peers=(cut,))
