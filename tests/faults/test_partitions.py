@@ -5,12 +5,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -18,7 +13,7 @@ import pytest
 from bench import namespaces
 from bench.figures import RivalMissing
 from tests.support.partitions import Shape, cut_round, drawn, linked, split, without
-from tests.support.whole_servers import WholeCluster
+from tests.support.whole_servers import WholeCluster, running
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
@@ -28,18 +23,6 @@ CHAINS = linked("two chains", 5, (0, 1), (1, 2), (3, 4))
 CHAIN = linked("one chain", 5, (0, 1), (1, 2), (2, 3), (3, 4))
 
 
-@contextmanager
-def running(count: int) -> Iterator[WholeCluster]:
-    """So many servers; a short path, because sockets live below it."""
-    folder = Path(tempfile.mkdtemp(prefix="bqn-"))
-    cluster = WholeCluster(f"bqnt{os.getpid()}x{count}", folder, count)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-        shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="module")
 def five() -> Iterator[WholeCluster]:
     try:
@@ -47,7 +30,6 @@ def five() -> Iterator[WholeCluster]:
     except RivalMissing as missing:
         pytest.skip(str(missing))
     with running(5) as cluster:
-        cluster.ready()
         yield cluster
 
 

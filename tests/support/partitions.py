@@ -113,6 +113,7 @@ def cut_round(
     """
     told = Round(shape)
     cluster.only(*shape.links)
+    until("the cut is seen by all", lambda: seen(cluster, shape), cluster.told)
     cluster.led_by(*shape.leaders)
     leaders = sorted(set(shape.leaders))
     answers = cluster.everywhere(lambda one: _save(one, shape, number), *range(shape.servers))
@@ -143,6 +144,15 @@ def _save(server: WholeServer, shape: Shape, number: int) -> Acknowledged | NotT
     if isinstance(answer, NotTaken):
         server.discard()
     return answer
+
+
+def seen(cluster: WholeCluster, shape: Shape) -> bool:
+    """Whether every server says of those it does not reach that they do not answer it."""
+    return all(
+        not says.startswith(("ready", "suspect"))
+        for one, other, says in cluster.sights()
+        if not shape.reach(one, other)
+    )
 
 
 def all_there(cluster: WholeCluster, revisions: set[str]) -> bool:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
-from bench.namespaces import Network
+from bench.namespaces import Network, require
 from bqngui.local_admin import set_password
 from configrepo.members import Member
 from scheduler.console import ask
@@ -270,6 +272,30 @@ class WholeServer:
         return self.commit()
 
 
+@contextmanager
+def running(count: int, disk_mib: int | None = None) -> Iterator[WholeCluster]:
+    """So many servers in one cluster, ready; BQN 0 on a disk of its own if a size is given.
+
+    Raises:
+        RivalMissing: this machine or user cannot make network namespaces.
+    """
+    require()
+    # A short path, because sockets live below it.
+    folder = Path(tempfile.mkdtemp(prefix="bqn-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        if disk_mib is not None:
+            disk = folder / "s0"
+            disk.mkdir()
+            size = f"size={disk_mib}m,mode=0700"
+            subprocess.run(["mount", "-t", "tmpfs", "-o", size, "bqn", str(disk)], check=True)
+            stack.callback(subprocess.run, ["umount", str(disk)], check=True)
+        cluster = WholeCluster(f"bqnt{os.getpid()}x{folder.name[-4:]}", folder, count)
+        stack.callback(cluster.close)
+        cluster.ready()
+        yield cluster
+
+
 class WholeCluster:
     """So many servers in one cluster, all running."""
 
@@ -324,6 +350,14 @@ class WholeCluster:
         with ThreadPoolExecutor(len(self.servers)) as pool:
             return list(pool.map(lambda server: server.primary(), self.servers))
 
+    def sights(self) -> list[tuple[int, int, str]]:
+        """What each server says of each other one's state."""
+        return [
+            (server.number, int(seen["id"]), str(seen["state"]))
+            for server in self.servers
+            for seen in server.status().get("servers", ())
+        ]
+
     def led_by(self, *wanted: int | None) -> float:
         """Wait until the servers call these the primary; returns when that was seen."""
         return until(
@@ -367,7 +401,12 @@ def _in_short(server: WholeServer) -> object:
     return {key: said.get(key) for key in kept} | {"head": server.head(), "servers": states}
 
 
-def until(what: str, true: Callable[[], bool], told: Callable[[], object] = lambda: "") -> float:
+def until(
+    what: str,
+    true: Callable[[], bool],
+    told: Callable[[], object] = lambda: "",
+    every_s: float = 0.05,
+) -> float:
     """Wait until something is true; returns when it was.
 
     Raises:
@@ -376,5 +415,5 @@ def until(what: str, true: Callable[[], bool], told: Callable[[], object] = lamb
     end, pause = monotonic() + DEADLINE_S, threading.Event()
     while not true():
         assert monotonic() < end, f"waited in vain: {what}: {told()}"
-        pause.wait(0.05)
+        pause.wait(every_s)
     return monotonic()

@@ -1,0 +1,168 @@
+"""Whole servers under what operators meet: a kill while somebody saves, and a full disk.
+
+`--full` kills more often.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bench import namespaces
+from bench.figures import RivalMissing
+from scripts.visitor import Page, VisitError
+from tests.support.partitions import all_there, disagreements
+from tests.support.whole_servers import (
+    CLUSTER,
+    Acknowledged,
+    NotTaken,
+    WholeCluster,
+    WholeServer,
+    running,
+    until,
+)
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
+
+DISK_MIB = 200
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[WholeCluster]:
+    """BQN 0, on a small disk of its own, and BQN 1."""
+    try:
+        namespaces.require()
+    except RivalMissing as missing:
+        pytest.skip(str(missing))
+    with running(2, disk_mib=DISK_MIB) as cluster:
+        yield cluster
+
+
+def sent(server: WholeServer, page: Page) -> Acknowledged | NotTaken | None:
+    """What the page answers; None if the server was gone before it did."""
+    try:
+        return server.send_commit(page)
+    except (OSError, VisitError):
+        return None
+
+
+def request_ids(server: WholeServer, page: Page) -> int:
+    """How many commits of its history carry the request id of a form."""
+    form = page.form("message", "request_id", action="/candidate/commit")
+    wanted = dict(form.fields)["request_id"]
+    log = server.git("log", "--format=%(trailers:key=Request-Id,valueonly)", CLUSTER)
+    return log.stdout.split().count(wanted)
+
+
+def kill_while_saving(cluster: WholeCluster, at: int, name: str, after_s: float | None) -> Page:
+    """Send a form at a server and kill the primary while it works on it; returns the form.
+
+    Without a time it is killed when the commit is in its history, before it answers.
+    """
+    asked, ref = cluster[at], cluster[0].state / "config.git" / CLUSTER
+    asked.edit(f"policy rate {name}\n downlink rate 1000\n")
+    page = asked.visitor().get("/candidate/compare")
+    before = ref.read_text()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(sent, asked, page)
+        if after_s is None:
+            until("the commit is there", lambda: ref.read_text() != before, every_s=0.001)
+        else:
+            threading.Event().wait(after_s)
+        cluster[0].kill()
+        answer.result()
+    return page
+
+
+def saved(server: WholeServer, page: Page) -> Acknowledged:
+    """Send the same form again until it is acknowledged."""
+    answers: list[Acknowledged] = []
+
+    def said() -> bool:
+        answer = sent(server, page)
+        answers.extend([answer] if isinstance(answer, Acknowledged) else [])
+        return bool(answers)
+
+    until("the form is taken", said)
+    return answers[0]
+
+
+def moments(seed: int, full: bool) -> list[float | None]:
+    """When to kill: at the worst moment, and at any."""
+    random = Random(seed)
+    return [None, *(random.uniform(0.0, 0.25) for _ in range(49 if full else 0))]
+
+
+def test_a_form_that_a_crash_of_the_primary_interrupts_is_saved_once(
+    pair: WholeCluster, full: bool
+) -> None:
+    zero = pair[0]
+    for number, after_s in enumerate(moments(5, full)):
+        pair.led_by(0, 0)
+        page = kill_while_saving(pair, 0, f"own{number}", after_s)
+        zero.start()
+        until("the pages of BQN 0 answer", zero.answers)
+        revision = saved(zero, page).revision
+        until("both have it", lambda kept=revision: all_there(pair, {kept}))  # type: ignore[misc]
+        assert [request_ids(server, page) for server in pair.servers] == [1, 1]
+
+
+def test_a_form_sent_through_a_secondary_survives_the_crash_of_the_primary(
+    pair: WholeCluster, full: bool
+) -> None:
+    """The other server may lead meanwhile and save it, too; then both are the same change."""
+    zero, one = pair[0], pair[1]
+    for number, after_s in enumerate(moments(6, full)):
+        pair.led_by(0, 0)
+        name = f"through{number}"
+        page = kill_while_saving(pair, 1, name, after_s)
+        lost = zero.head()
+        revision = saved(one, page).revision
+        zero.start()
+        until("both have all", lambda kept={lost, revision}: all_there(pair, kept), pair.told)  # type: ignore[misc]
+        pair.alike()
+        for server in pair.servers:
+            path = f"common/policy/rate/{name}.conf"
+            assert server.file(path) == f"policy rate {name}\n downlink rate 1000\n"
+            assert disagreements(server, path) == []
+            assert 1 <= request_ids(server, page) <= 2
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room."""
+    done = subprocess.run(
+        ["dd", "if=/dev/zero", f"of={path}", "bs=1M"], capture_output=True, check=False
+    )
+    assert b"No space left" in done.stderr
+
+
+def test_a_primary_whose_disk_is_full_acknowledges_nothing_and_lets_the_other_lead(
+    pair: WholeCluster,
+) -> None:
+    zero, one = pair[0], pair[1]
+    pair.led_by(0, 0)
+    ballast = zero.state / "ballast"
+    zero.edit("policy rate full\n downlink rate 1000\n")
+    page = zero.visitor().get("/candidate/compare")
+    fill(ballast)
+    answer = sent(zero, page)
+    # The reserve makes room again; whatever is acknowledged is kept.
+    pair.led_by(1, 1)
+    later = one.save("policy rate later\n downlink rate 1000\n")
+    assert isinstance(later, Acknowledged)
+    assert "disk" in str(zero.status()["read_only_reason"])
+
+    ballast.unlink()
+    pair.led_by(0, 0)
+    kept = saved(zero, page)
+    revisions = {kept.revision, later.revision}
+    revisions |= {answer.revision} if isinstance(answer, Acknowledged) else set()
+    until("both have all", lambda: all_there(pair, revisions))
+    for server in pair.servers:
+        assert server.git("fsck", "--strict", "--connectivity-only").returncode == 0
