@@ -41,6 +41,7 @@ TIMES = 60
 _CLUSTER = "refs/heads/cluster"
 _LIMIT_S = 1800
 _LIMIT_QUICK_S = 240
+_SETTLING_S = 300
 _PAIR = (0, 1)
 
 
@@ -96,7 +97,7 @@ class Pair:
         for number in _PAIR:
             self.demo.servers[number].wait_until_up()
         self.tour.visitors.clear()
-        when_settled(self.tour, _PAIR, primary=0)
+        when_settled(self.tour, _PAIR, primary=0, seconds=_SETTLING_S)
 
     def lay(self, commits: int, objects: int) -> None:
         """Give both the same long history below `cluster`."""

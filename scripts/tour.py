@@ -87,7 +87,9 @@ def cluster_words(visitor: Visitor) -> dict[str, str]:
     return words | {"Primary": facts["Primary"].text}
 
 
-def when_settled(tour: Tour, servers: tuple[int, ...], primary: int) -> str:
+def when_settled(
+    tour: Tour, servers: tuple[int, ...], primary: int, seconds: float = SETTLING_S
+) -> str:
     """Wait until each of these servers sees the cluster ready, complete and led by `primary`.
 
     Returns:
@@ -109,7 +111,7 @@ def when_settled(tour: Tour, servers: tuple[int, ...], primary: int) -> str:
         return heads.pop() if len(heads) == 1 and "" not in heads else None
 
     try:
-        return wait_for("the cluster to be ready and complete", settled, SETTLING_S)
+        return wait_for("the cluster to be ready and complete", settled, seconds)
     except DemoError as error:
         raise StepError(f"{error}; last seen: {last}") from None
 
