@@ -213,6 +213,7 @@ def test_what_was_saved_here_before_a_crash_is_not_made_again_by_the_next_primar
 ) -> None:
     secondary, base = pair.secondary, pair.secondary.changes.head()
     request = ChangeRequest(base, {NTP: "ntp\n server 192.0.2.9\n"}, "Change", "form-1")
+    secondary.vault.keep(pair.primary.vault.keyring)
     secondary.standing = Standing(CLUSTER, 1)
     made = secondary.changes.commit(request, ADMIN)
     assert isinstance(made, Committed)
