@@ -8,8 +8,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bqngui.badges import MEANINGS
 from bqngui.cluster import fingerprint_groups, steps_of
 from configrepo.model import ServerId
+from scheduler import server_states
 from scheduler.views import AddForm, Invitation, JoinProgress, Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
@@ -181,6 +183,58 @@ def test_an_expired_invitation_offers_a_new_one(open_site: OpenSite) -> None:
     assert "Make a new one" in page
 
 
+def test_an_invitation_that_was_tried_too_often_says_who_tried_and_offers_a_new_one(
+    open_site: OpenSite,
+) -> None:
+    desk = FakeDesk.alone()
+    desk.invited = replace(_invitation(), wrong=(("203.0.113.9", 3),))
+    site = open_site(desk)
+    page = site.visitor(Role.ADMINISTRATOR).get("/cluster/add").text
+    assert "Five wrong codes shut out the address" in page
+    assert "3 from" in page
+    assert "203.0.113.9" in page
+    desk.invited = replace(_invitation(), stage="closed", wrong=(("203.0.113.9", 50),))
+    page = site.visitor(Role.ADMINISTRATOR).get("/cluster/add").text
+    assert "The invitation was closed" in page
+    assert "50 from" in page
+    assert "Make a new one" in page
+    assert desk.invited.code not in page
+
+
+def in_trouble() -> FakeDesk:
+    """A paused cluster whose servers are in states that need a detail."""
+    desk = FakeDesk.cluster_of_three()
+    zero, one, two = desk.view.servers
+    said = "BQN 2 does not answer since 14:03:22 (connection refused)"
+    servers = (
+        replace(zero, state="alone since", state_detail="2026-11-22 14:03:22 UTC"),
+        replace(one, state="indirect", state_detail="via BQN 2"),
+        replace(
+            two,
+            state="unreachable",
+            state_detail="since 2026-11-22 14:03:22 UTC",
+            state_sentence=said,
+        ),
+    )
+    desk.view = replace(desk.view, state="paused", servers=servers)
+    return desk
+
+
+def test_states_are_told_with_their_detail_and_every_word_has_a_meaning(
+    open_site: OpenSite,
+) -> None:
+    page = open_site(in_trouble()).visitor(Role.VIEWER).get("/cluster").text
+    for words in (
+        "alone since 2026-11-22 14:03:22 UTC",
+        "indirect via BQN 2",
+        "unreachable since 2026-11-22 14:03:22 UTC",
+        "connection refused",
+    ):
+        assert words in page
+    for word, meaning in (*MEANINGS.items(), *server_states.MEANINGS.items()):
+        assert f"<dt>{word}</dt><dd>{meaning}</dd>" in page
+
+
 def test_joining_shows_progress_and_this_servers_own_fingerprint(open_site: OpenSite) -> None:
     desk = FakeDesk.alone()
     site = open_site(desk)
@@ -262,6 +316,7 @@ def test_the_pages_are_accessible_and_fit(
 ) -> None:
     for desk, path in (
         (FakeDesk.cluster_of_three(), "/cluster"),
+        (in_trouble(), "/cluster"),
         (FakeDesk.alone(), "/cluster/add"),
         (knocking(), "/cluster/add"),
     ):

@@ -84,6 +84,19 @@ def test_server_specific_files_are_listed_and_not_asked(unifying: Site) -> None:
     assert 'name="take:servers/' not in page
 
 
+def test_what_the_replaced_hardware_knew_is_listed(unifying: Site) -> None:
+    assert "What the old hardware" not in unifying.visitor(Role.VIEWER).get("/unify").text
+    now = waiting(unifying)
+    unifying.desk.unifying_now = replace(
+        now, replaces=True, secrets=(("common/snmp.conf", "community"),)
+    )
+    page = unifying.visitor(Role.ADMINISTRATOR).get("/unify").text
+    assert "What the old hardware of BQN 2 knew" in page
+    assert "<code>common/snmp.conf</code></a> community" in page
+    unifying.desk.unifying_now = replace(now, replaces=True)
+    assert "It knew no secret." in unifying.visitor(Role.VIEWER).get("/unify").text
+
+
 def test_a_viewer_looks_and_an_operator_cannot_answer(unifying: Site) -> None:
     for role in (Role.VIEWER, Role.OPERATOR):
         visitor = unifying.visitor(role)
