@@ -44,6 +44,16 @@ def pair(tmp_path: Path) -> Iterator[tuple[Replica, Replica]]:
     one.close()
 
 
+def hostile(random: Random, count: int) -> list[tuple[bytes, bytes]]:
+    """Modes and names of files; beyond the known ones they are made up."""
+    every = [(mode, b"clock.conf") for mode in MODES] + [(b"100644", name) for name in NAMES]
+    while len(every) < count:
+        noise = bytes(random.randrange(1, 256) for _ in range(random.randrange(1, 12)))
+        name = random.choice((random.choice(NAMES) + noise, noise + random.choice(NAMES), noise))
+        every.append((random.choice((*MODES, b"100644")), name))
+    return every
+
+
 def everything(folder: Path) -> set[str]:
     """All files below a folder but what belongs to the program itself."""
     return {str(path) for path in folder.rglob("*") if path.suffix not in (".log", ".sock")}
@@ -65,12 +75,7 @@ def test_no_tree_outside_the_allow_list_is_let_in(
     _, one = pair
     head = one.store.ref(CLUSTER)
     assert head is not None
-    random = Random(5)
-    every = [(mode, b"clock.conf") for mode in MODES] + [(b"100644", name) for name in NAMES]
-    while len(every) < (5000 if full else 70):
-        noise = bytes(random.randrange(1, 256) for _ in range(random.randrange(1, 12)))
-        name = random.choice((random.choice(NAMES) + noise, noise + random.choice(NAMES), noise))
-        every.append((random.choice((*MODES, b"100644")), name))
+    every = hostile(Random(5), 5000 if full else 70)
     for mode, name in every:
         blob: Object = ("blob", b"clock timezone Etc/UTC\n")
         inner = bytes.fromhex(head) if mode == b"160000" else name_of(blob)
