@@ -146,7 +146,7 @@ class Faults:
         invariants.check_storm(self.world)
         # Who claims waits for such a head as long as it may: the rest of the scenario would.
         if boaster.boasts == "heads":
-            boaster.boasts, boaster.said = "", None
+            boaster.boasts = ""
             self.world.run(self.world.timing.catch_up_s)
 
     def _clone(self) -> None:

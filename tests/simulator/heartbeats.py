@@ -1,10 +1,15 @@
-"""What simulated servers say to each other, as the control port says it on real sockets."""
+"""What simulated servers say to each other, as the control port says it on real sockets.
+
+Who asks when, what answers what and who passes on whose beacons is decided by the same code
+(`scheduler.round_trips`, `election_known.lacks` and `beat_s`).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from configrepo.model import ServerId
+from scheduler.election_known import beat_s, lacks, link_times
 from scheduler.election_values import (
     Beacon,
     Disputed,
@@ -15,8 +20,10 @@ from scheduler.election_values import (
     Relay,
     Stalled,
 )
+from scheduler.messages import Ping, Pong
+from scheduler.round_trips import RoundTrips
 from tests.simulator.lines import head_name
-from tests.simulator.servers import Node
+from tests.simulator.servers import Node, Said, Side
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
@@ -33,21 +40,78 @@ class Heartbeats:
         self._unheard_of = _UNHEARD_OF
 
     def beat(self, node: Node) -> None:
-        """Say something to everybody, every heartbeat."""
+        """Ask everybody whose turn it is, every heartbeat."""
         world = self._world
         if not world.runs(node):
             return
         if node.paused_until <= world.now:
-            self.announce(node)
+            self._ping(node, everybody=False)
             world.copies.replicate(node)
         world.after(node.timing.hb_s * world.chance.uniform(0.9, 1.1), self.beat, node)
 
     def announce(self, node: Node) -> None:
-        """Say something to everybody now."""
+        """Ask everybody now."""
+        self._ping(node, everybody=True)
+
+    def _ping(self, node: Node, *, everybody: bool) -> None:
         world = self._world
-        for other in range(world.count):
-            if other != node.id and world.network.link(node.id, other).up:
-                self._ping(node, other)
+        node.said = self._saying(node)
+        now = world.clock_of(node)
+        for other, side in node.sides.items():
+            link = world.network.link(node.id, other)
+            if not link.up or side.serial != link.serial:
+                continue
+            peer = node.view.peer(ServerId(other))
+            if peer is None or now - side.trips.answered_at > link_times(node.view, peer)[1]:
+                link.close()  # silent for too long
+                world.network.dial(node.id, other)
+            elif everybody or side.trips.due(beat_s(node.view, ServerId(other)), now):
+                self._ask(node, other, side)
+
+    def _ask(self, node: Node, other: int, side: Side) -> None:
+        """As `Session.ask`."""
+        world = self._world
+        beacon, relays, lacked = node.said or self._saying(node)
+        number, echo, held_ms = side.trips.ask(world.clock_of(node))
+        ping = Ping(number, beacon, _only(relays, side.lacks), echo, held_ms, lacked)
+        world.network.send(node.id, other, lambda: self._arrives(other, node.id, ping))
+
+    def _arrives(self, number: int, sender: int, frame: Ping | Pong) -> None:
+        world = self._world
+        node = world.nodes.get(number)
+        if node is not None:
+            serial = world.network.link(number, sender).serial
+            world.once_running(node, lambda: self._receive(node, sender, serial, frame))
+
+    def _receive(self, node: Node, sender: int, serial: int, frame: Ping | Pong) -> None:
+        """As `Session.took_s` and `ControlPort._receive`."""
+        world = self._world
+        side, now = node.sides.get(sender), world.clock_of(node)
+        if side is None or side.serial != serial:
+            return
+        side.lacks = frame.lacks
+        if isinstance(frame, Pong):
+            side.trips.owe(frame.own, now)
+            took_s = side.trips.took_s(frame.seq, 0.0, now)
+        else:
+            took_s = side.trips.took_s(frame.echo, frame.held_ms / 1000, now)
+        if took_s is not None:
+            world.network.settle(node.id, sender)
+            if isinstance(frame, Ping):
+                side.trips.led(now)
+        world.feed(node, Heard(frame.beacon, took_s is not None, frame.relays, took_s or 0.0))
+        if isinstance(frame, Ping) and world.runs(node):
+            self._answer(node, sender, side, frame.seq)
+
+    def _answer(self, node: Node, to: int, side: Side, number: int) -> None:
+        """As `Session.answer`."""
+        world = self._world
+        node.said = node.said or self._saying(node)
+        beacon, _, lacked = node.said
+        relays = self._saying(node, anew=False)[1] if side.lacks else ()
+        own = side.trips.answer(world.clock_of(node))
+        pong = Pong(number, beacon, _only(relays, side.lacks), own, lacked)
+        world.network.send(node.id, to, lambda: self._arrives(to, node.id, pong))
 
     def tell(self, node: Node, to: int, event: Event) -> None:
         """Send a message that is no heartbeat."""
@@ -66,8 +130,15 @@ class Heartbeats:
             world.network.link(a, b).close()
             world.after(world.timing.dial_s, world.network.dial, a, b)
             return
-        self._ping(world.nodes[a], b)
-        self._ping(world.nodes[b], a)
+        serial = world.network.link(a, b).serial
+        for one, other in ((a, b), (b, a)):
+            node = world.nodes[one]
+            trips = RoundTrips(asks=one < other, now=world.clock_of(node))
+            node.sides[other] = Side(serial, trips)
+            node.said = node.said or self._saying(node)
+        for one, other in ((a, b), (b, a)):
+            node = world.nodes[one]
+            self._ask(node, other, node.sides[other])
 
     def _meets(self, number: int, other: int) -> bool:
         """R11: whether two servers run with the key of the other; all of them are told."""
@@ -90,62 +161,32 @@ class Heartbeats:
         if node is not None and gone not in world.nodes and world.network.whole(number, gone):
             world.deliver(node, Lost(ServerId(gone), "connection refused"))
 
-    def _saying(self, node: Node) -> tuple[Beacon, tuple[Relay, ...]]:
-        """The beacon, numbered anew when it says something new or is half a beat old."""
-        world = self._world
-        view, local = node.view, world.clock_of(node)
-        maxep = view.maxep + (node.boasts == "epochs")
-        if node.said is not None and local - node.said[0] < node.timing.hb_s / 2:
-            old = node.said[1]
-            now_said = (view.role, view.epoch, maxep, view.following)
-            before = (old.role, old.epoch, old.maxep, old.following)
-            same_head = node.boasts == "heads" or old.head == view.head
-            if now_said == before and same_head and old.barred == view.durable.barred:
-                return old, node.said[2]
-        node.seq += 1
+    def _saying(self, node: Node, *, anew: bool = True) -> Said:
+        """What a server says until its next heartbeat; `anew`: with a new number."""
+        world, view = self._world, node.view
+        node.seq += anew
+        boasted = self._boasted() if node.boasts == "heads" else view.head
         beacon = Beacon(
             view.me,
             view.durable.boot,
             node.seq,
             view.role,
             view.epoch,
-            maxep,
+            view.maxep + (node.boasts == "epochs"),
             view.following,
-            self._boasted() if node.boasts == "heads" else view.head,
+            boasted,
             view.durable.barred,
         )
-        relays = node.release.rules.relays(view, local)
+        relays = node.release.rules.relays(view, world.clock_of(node))
         if world.mixed:
             beacon, relays = node.release.passed(beacon, relays)
-        node.said = (local, beacon, relays)
-        return beacon, relays
+        return beacon, relays, lacks(view)
 
     def _boasted(self) -> str:
         """A head that nobody can fetch, another one each time."""
         self._unheard_of += 1
         return head_name(self._unheard_of)
 
-    def _ping(self, node: Node, other: int) -> None:
-        world = self._world
-        beacon, relays = self._saying(node)
-        asked_at = world.now
-        world.network.send(
-            node.id, other, lambda: self._pinged(other, node, beacon, relays, asked_at)
-        )
 
-    def _pinged(
-        self, number: int, asker: Node, beacon: Beacon, relays: tuple[Relay, ...], asked_at: float
-    ) -> None:
-        world = self._world
-        node = world.nodes.get(number)
-        if node is None:
-            return
-        world.deliver(node, Heard(beacon, False, relays))
-        if node.paused_until <= world.now and world.runs(node):
-            answer = self._saying(node)[0]
-            world.network.send(number, asker.id, lambda: self._ponged(asker, answer, asked_at))
-
-    def _ponged(self, node: Node, beacon: Beacon, asked_at: float) -> None:
-        world = self._world
-        world.network.settle(node.id, beacon.id)
-        world.deliver(node, Heard(beacon, True, (), world.now - asked_at))
+def _only(relays: tuple[Relay, ...], wanted: int) -> tuple[Relay, ...]:
+    return tuple(relay for relay in relays if wanted >> relay.beacon.id & 1)

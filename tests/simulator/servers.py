@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scheduler.control_view import ControlRole
-from scheduler.election_values import Beacon, Durable, Event, Relay, View
+from scheduler.election_values import Beacon, Durable, Relay, View
 from scheduler.presets import Timing
+from scheduler.round_trips import RoundTrips
 from tests.simulator.lines import Line
 from tests.simulator.releases import Release
 
 PRIMARY = ControlRole.PRIMARY
+
+
+Said = tuple[Beacon, tuple[Relay, ...], int]
+
+
+@dataclass
+class Side:
+    """One end of a connection. `lacks`: of whom the other side wants to be told."""
+
+    serial: int
+    trips: RoundTrips
+    lacks: int = 0
 
 
 @dataclass
@@ -44,8 +58,9 @@ class Node:
     held: bool = False
     boasts: str = ""
     bar_ends_at: float | None = None
-    waiting: list[Event] = field(default_factory=list)
-    said: tuple[float, Beacon, tuple[Relay, ...]] | None = None
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    said: Said | None = None
+    sides: dict[int, Side] = field(default_factory=dict)
     pushing: set[int] = field(default_factory=set)
     partner: int = 0
 

@@ -351,31 +351,20 @@ class World:
         if not self.runs(node):
             return
         if node.paused_until <= self.now:
-            before = node.view.peers
             if self._bar_ended(node):
                 node.bar_ends_at = None
                 self.barred.discard(node.id)
                 self.barred_at = self.now
                 self.feed(node, Bar(None))
             self.feed(node, Tick())
-            if node.view.peers is not before:
-                self._hang_up(node)
         self.after(node.timing.tick_s, self._tick, node)
-
-    def _hang_up(self, node: Node) -> None:
-        """A connection that was silent for too long is closed, and dialled again."""
-        for peer in node.view.peers:
-            link = self.network.link(node.id, peer.id)
-            silent = self.clock_of(node) - peer.heard_at > node.timing.dead_s
-            if silent and link.up and peer.state.value in ("dead", "indirect"):
-                link.close()
-                self.network.dial(node.id, peer.id)
 
     def _resume(self, node: Node) -> None:
         if self.runs(node) and node.paused_until <= self.now:
             waiting, node.waiting = node.waiting, []
-            for event in (*waiting, Tick()):
-                self.feed(node, event)
+            for work in waiting:
+                self.once_running(node, work)
+            self.deliver(node, Tick())
 
     def _opened(self, a: int, b: int) -> None:
         known = all(
@@ -390,12 +379,16 @@ class World:
 
     def deliver(self, node: Node, event: Event) -> None:
         """Something happens at a server, once it runs."""
+        self.once_running(node, lambda: self.feed(node, event))
+
+    def once_running(self, node: Node, work: Callable[[], None]) -> None:
+        """Do something at a server: now, after its pause, or not at all if it has ended."""
         if not self.runs(node):
             return
         if node.paused_until > self.now:
-            node.waiting.append(event)
+            node.waiting.append(work)
         else:
-            self.feed(node, event)
+            work()
 
     def feed(self, node: Node, event: Event) -> None:
         """Let the real step take an event, check what came of it, and do what it wants."""
