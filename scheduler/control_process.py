@@ -363,11 +363,11 @@ class Node:
             self.feed(Tick())
 
     async def stop(self) -> None:
-        """Say good-bye and end."""
+        """Say good-bye, before anything else is waited for, and end."""
+        await self._port.stop()
         self._clock.stop(wait=False)
         if self._witness is not None:
             self._witness.cancel()
-        await self._port.stop()
 
     # --- showing -------------------------------------------------------------------------
 
