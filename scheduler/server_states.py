@@ -25,7 +25,7 @@ MEANINGS = {
     "joining": "It has just been started and listens first: it neither leads nor is followed.",
     "alone since": "It leads, but reaches no other server. What is committed there is merged "
     "when the others are back.",
-    "starting": "It was not asked yet.",
+    "starting": "It was not asked yet, or its control port is being started.",
 }
 
 
@@ -43,7 +43,9 @@ def own_state(control: ControlView, too_new: str | None = None) -> Word:
     said = f"{control.sentence.rstrip('.')}."
     if too_new is not None:
         return Word("incompatible", f"{too_new[:1].upper()}{too_new[1:]}.")
-    if control.role is ControlRole.JOINING and control.running:
+    if not control.running:
+        return Word("starting", said)
+    if control.role is ControlRole.JOINING:
         aside = any(peer.state == "incompatible" for peer in control.peers)
         return Word("incompatible" if aside else "joining", said)
     if control.alone_since is not None:

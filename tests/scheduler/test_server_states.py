@@ -54,4 +54,7 @@ def test_this_server_says_when_it_is_alone_listens_or_cannot_read_the_cluster() 
     stranger = PeerView(ServerId(1), "incompatible", "BQN 1 runs another release")
     assert own_state(replace(listens, peers=(stranger,))).word == "incompatible"
     assert own_state(LEADS, "the configuration is newer").sentence == "The configuration is newer."
-    assert {"ready", "alone since", "joining", "incompatible"} <= set(MEANINGS)
+    ended = replace(LEADS, running=False, sentence="The control process ended.")
+    assert own_state(ended).word == "starting"
+    assert own_state(ended).sentence == "The control process ended."
+    assert {"ready", "alone since", "joining", "incompatible", "starting"} <= set(MEANINGS)
