@@ -12,7 +12,7 @@ import pytest
 from bench import commit_latency, fanout, figures, takeover
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("takeover", "members", "doctor", "fanout", "commit_latency", "clone")
+SCRIPTS = ("takeover", "members", "doctor", "fanout", "commit_latency", "clone", "healing")
 
 
 def bench(script: str, *words: str) -> subprocess.CompletedProcess[str]:
