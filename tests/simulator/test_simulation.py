@@ -9,6 +9,7 @@ import pytest
 from scheduler.presets import PRESETS
 from tests.simulator.calm_time import calm_time
 from tests.simulator.campaign import campaign
+from tests.simulator.cluster import settled
 from tests.simulator.lines import History, Line
 from tests.simulator.releases import is_left_alone
 from tests.simulator.rules import REAL
@@ -27,12 +28,27 @@ def test_no_invariant_breaks_in_six_hundred_scenarios() -> None:
     )
     assert (total.scenarios, total.lost) == (600, 0)
     assert total.acknowledged > 10_000
-    assert total.waived > 0, "no lost disk took a commit with it: I4 was not put to the test"
 
 
 def test_a_seed_gives_the_same_run_each_time() -> None:
     assert simulate(3) == simulate(3)
     assert simulate(3).trace != simulate(4).trace
+
+
+def test_i4_a_lost_disk_takes_with_it_only_what_was_nowhere_else() -> None:
+    cluster = settled(3)
+    elsewhere = cluster.commit_at(0)
+    cluster.run_until(lambda: cluster.holds(1, elsewhere), 2)
+    cluster.divide({0}, {1, 2})
+    only_here = cluster.commit_at(0)
+    cluster.lose_disk(0)
+    assert cluster.history.waived == 1
+    cluster.heal()
+    cluster.run_until(lambda: cluster.put_in_place(0), 10)
+    cluster.run_until(lambda: cluster.agreed(0), 30)
+    assert cluster.holds(0, elsewhere)
+    assert not cluster.holds(0, only_here)
+    assert cluster.view(0).epoch > 100_000
 
 
 @pytest.mark.parametrize("seed", WALL_SEEDS)
