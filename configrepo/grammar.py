@@ -20,7 +20,7 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from configrepo.values import KINDS, ValueKind
@@ -75,16 +75,16 @@ Element = Word | Choice | Value | Maybe | Profiles
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern; `literal` are its literal words."""
+    """A compiled pattern; `literal` are its literal words, `secret` if a line holds a secret."""
 
     notation: str
     elements: tuple[Element, ...]
     literal: tuple[str, ...]
+    secret: bool = field(init=False, compare=False, repr=False)
 
-    @property
-    def secret(self) -> bool:
-        """Whether a line of this pattern holds a secret."""
-        return any(value.kind.secret for value in values_of(self.elements))
+    def __post_init__(self) -> None:
+        secret = any(value.kind.secret for value in values_of(self.elements))
+        object.__setattr__(self, "secret", secret)
 
 
 class Many(StrEnum):

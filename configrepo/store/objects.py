@@ -111,6 +111,8 @@ class Objects:
         self._path = path
         self._base = base
         self._lock: threading.RLock = threading.RLock() if base is None else base._lock
+        # Refs are files of their own: who asks for one never waits for objects.
+        self._refs_lock: threading.Lock = threading.Lock() if base is None else base._refs_lock
         self._repo: Repo = _opened(path) if base is None else base._repo
         self._store: BaseObjectStore = self._repo.object_store
         self._incoming: DiskObjectStore | None = None
@@ -144,7 +146,7 @@ class Objects:
 
     def ref(self, name: str) -> CommitId | None:
         """What a ref points to on disk now."""
-        with self._lock:
+        with self._refs_lock:
             try:
                 return CommitId(self._repo.refs[Ref(name.encode())].decode("ascii"))
             except KeyError:
@@ -152,7 +154,7 @@ class Objects:
 
     def refs(self, prefix: str) -> dict[str, CommitId]:
         """All refs whose full name starts with `prefix`."""
-        with self._lock:
+        with self._refs_lock:
             names = [bytes(one) for one in self._repo.refs.allkeys()]
         found = {}
         for name in sorted(one.decode("utf-8", "replace") for one in names):
@@ -326,10 +328,10 @@ class Objects:
         """
         with self._lock:
             composed = self._compose(draft)
-            commit = self.write_tree(draft, composed.tree, composed.objects, signer)
-            if composed.listing is not None:
-                self._keep(composed.tree, composed.listing)
-            return commit
+        commit = self.write_tree(draft, composed.tree, composed.objects, signer)
+        if composed.listing is not None:
+            self._keep(composed.tree, composed.listing)
+        return commit
 
     def write_tree(
         self, draft: Draft, tree: ObjectID, objects: Sequence[ShaFile], signer: Signer | None
@@ -349,8 +351,7 @@ class Objects:
         commit.tree = tree
         if signer is not None:
             commit.gpgsig = sign_commit(commit.as_raw_string(), signer.key)
-        with self._lock:
-            self._add([*objects, commit])
+        self._add([*objects, commit])
         return CommitId(commit.id.decode("ascii"))
 
     def _compose(self, draft: Draft) -> _Composed:
@@ -392,7 +393,8 @@ class Objects:
         return read_tree(self._store.get_raw(name)[1])
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
-        new = {one.id: one for one in objects if one.id not in self._store}.values()
+        with self._lock:
+            new = {one.id: one for one in objects if one.id not in self._store}.values()
         if len(new) > _PACK_ABOVE:
             self._add_pack(list(new))
             return
