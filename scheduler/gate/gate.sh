@@ -85,11 +85,22 @@ for place in /usr/bin/git /usr/local/bin/git; do
 done
 [ -n "$git" ] || refuse 'git is not installed on this server'
 
-[ "$who" = "server $peer" ] || note fetches
+if [ "$who" != "server $peer" ]; then
+    # As many clones of people as over HTTPS; each holds its place as long as it runs.
+    place=
+    if [ -d "$state/run" ]; then
+        for number in 1 2 3 4; do
+            exec 9>>"$state/run/clone-$number"
+            flock -n 9 && place=$number && break
+        done
+        [ -n "$place" ] || refuse 'too many clones run at this moment; try again in some seconds'
+    fi
+    note fetches
+fi
 
 # A pack that never ends, or unfolds without end, costs at most this much time and memory
 # (1 KiB units); git itself stops at a single object that is larger than any file may be.
-alloc=
+alloc= silence=
 if [ "$verb" = receive-pack ]; then
     ulimit -t 20
     ulimit -v 262144
@@ -97,6 +108,7 @@ if [ "$verb" = receive-pack ]; then
 else
     ulimit -t 120
     ulimit -v 2097152
+    silence=--timeout=60
 fi
 
 hooks=${0%/*}
@@ -110,7 +122,7 @@ set -- /usr/bin/env -i \
     GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 \
     GIT_OPTIONAL_LOCKS=0 BQN_PEER="$peer" BQN_STATE="$state" $alloc \
     "$git" --no-replace-objects -c core.hooksPath="$hooks" -c core.bigFileThreshold=1024g \
-    -c uploadpack.hideRefs="$hidden" "$verb" "$state/config.git"
+    -c uploadpack.hideRefs="$hidden" "$verb" $silence "$state/config.git"
 [ "$who" = "server $peer" ] && exec "$@"
 "$@"
 status=$?

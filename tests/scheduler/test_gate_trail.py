@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from queue import Queue
 
@@ -111,3 +112,24 @@ def test_what_members_exchange_is_not_told(told: tuple[Path, Queue[Line]]) -> No
         process.communicate(timeout=60)
     assert lines.get(timeout=60)[0] == "BQN 7"
     assert lines.empty()
+
+
+def test_only_some_people_clone_at_one_time(told: tuple[Path, Queue[Line]]) -> None:
+    state, lines = told
+    asked = "git-upload-pack 'config.git'"
+    with ExitStack() as stack:
+        running = [stack.enter_context(gate(state, "audit:olga", asked)) for _ in range(4)]
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.read(4) != b"", "its refs are offered, so it has its place"
+        with gate(state, "audit:olga", asked) as busy:
+            assert busy.communicate(b"0000", timeout=60)[0] == b""
+        assert lines.get(timeout=60)[3].startswith("refused: too many clones run")
+        with gate(state, "7", asked) as member:
+            assert member.communicate(b"0000", timeout=60)[0] != b"", "members are not counted"
+        running[0].communicate(b"0000", timeout=60)
+        assert lines.get(timeout=60)[3] == "done"
+        with gate(state, "audit:olga", asked) as again:
+            assert again.communicate(b"0000", timeout=60)[0] != b""
+        for process in running[1:]:
+            process.communicate(b"0000", timeout=60)
