@@ -266,6 +266,7 @@ async def calm(primary: Primary, clients: list[Client], seconds: float) -> float
     await asyncio.sleep(3.0)
     before, began = primary.cpu_s(), monotonic()
     answered = sum(one.answered for one in clients)
+    asked_before = sum(one.asked for one in clients)
     mine = os.times()
     await asyncio.sleep(seconds)
     took = monotonic() - began
@@ -276,7 +277,7 @@ async def calm(primary: Primary, clients: list[Client], seconds: float) -> float
         f"calm for {took:.0f} s: the primary uses {used:.3f} cores, is answered {rounds:.0f} times "
         f"a second; the {len(clients)} clients use {own:.3f} cores"
     )
-    asked = sum(one.asked for one in clients)
+    asked = sum(one.asked for one in clients) - asked_before
     if asked:
         figures.note(f"the clients had to ask {asked} times by themselves")
     again = sum(one.sessions - 1 for one in clients)
