@@ -48,6 +48,7 @@ COMMITS = 10_000
 OBJECTS = 5_000
 ROUNDS = 7
 AT_ONCE = 10
+MOST_EACH_MB = 2
 _CLUSTER = "refs/heads/cluster"
 _LIMIT_S = 1200
 _LIMIT_QUICK_S = 240
@@ -245,6 +246,7 @@ def run(arguments: argparse.Namespace) -> Figures:
             stack.callback(stop, process, pipe)
             sites.append(pipe.recv())
         ours_s, rival_s = compare(sites[0], sites[1], place, arguments.rounds)
+        before_mb = figures.resident_mb(sites[0].pid)
         watch = Watch(sites[0].pid)
         stack.callback(watch.close)
         at_once(sites[0], place)
@@ -252,6 +254,12 @@ def run(arguments: argparse.Namespace) -> Figures:
     figures.note(
         f"{AT_ONCE} clones at once: the program {watch.program_mb:.0f} MB, "
         f"with the git processes {watch.tree_mb:.0f} MB"
+    )
+    grown_mb = watch.program_mb - before_mb
+    bounded = "bounded" if grown_mb <= AT_ONCE * MOST_EACH_MB else "NOT bounded"
+    figures.note(
+        f"the program grew by {grown_mb:.1f} MB for {AT_ONCE} clones: {bounded} "
+        f"(at most {MOST_EACH_MB} MB a clone)"
     )
     return {"vs_http_backend": median(ours_s) / median(rival_s), "rss_mb": watch.program_mb}
 
