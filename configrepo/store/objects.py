@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -299,7 +299,9 @@ class Objects:
         if known is not None:
             return known
         if (elsewhere := self._elsewhere(tree.decode("ascii"))) is not None:
-            return elsewhere._listing(tree)
+            # A killed push may have left a directory there without what is below it.
+            with suppress(NotFound):
+                return elsewhere._listing(tree)
         return self._keep(tree, _Listing({entry.path: entry for entry in self._walk(tree, "")}))
 
     def _keep(self, tree: bytes, listing: _Listing) -> _Listing:

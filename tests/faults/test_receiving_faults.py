@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from random import Random
 import pytest
 
 from configrepo import durable
+from configrepo.git import new_objects
 from configrepo.store import CommitId
 from tests.faults.far_end import push
 from tests.support.replicas import CLUSTER, ROOT, Replica
@@ -114,6 +116,27 @@ def test_a_bad_disk_at_any_call_of_a_receive_is_never_acknowledged_falsely(
         check(zero, one, made, acknowledged)
     print(f"{len(hit)} times {error} at {call} while receiving, {refused} not acknowledged")
     assert refused > 0
+
+
+def test_whatever_part_of_a_push_was_left_here_the_next_one_arrives(
+    pair: tuple[Replica, Replica],
+) -> None:
+    """A process that is killed while it takes objects out of the quarantine leaves some."""
+    zero, one = pair
+    old = zero.commit("192.0.2.1")
+    check_next(zero, one, old)
+    for part in range(16):
+        made = zero.commit(f"198.51.100.{part}")
+        names = new_objects(zero.store.path, [made], not_from=[old])
+        assert len(names) == 4, "a commit, two directories and a file"
+        for number, name in enumerate(names):
+            if part >> number & 1:
+                folder = one.store.path / "objects" / name[:2]
+                folder.mkdir(exist_ok=True)
+                shutil.copy(zero.store.path / "objects" / name[:2] / name[2:], folder / name[2:])
+        check_next(zero, one, made)
+        old = made
+    assert one.store.fsck() is None
 
 
 def test_a_delivery_that_breaks_off_at_any_byte_moves_nothing_and_the_next_one_arrives(
