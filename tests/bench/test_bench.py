@@ -12,7 +12,16 @@ import pytest
 from bench import commit_latency, fanout, figures, takeover
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ("takeover", "members", "doctor", "fanout", "commit_latency", "clone", "healing")
+SCRIPTS = (
+    "takeover",
+    "members",
+    "doctor",
+    "fanout",
+    "commit_latency",
+    "clone",
+    "healing",
+    "catch_up",
+)
 
 
 def bench(script: str, *words: str) -> subprocess.CompletedProcess[str]:
