@@ -4,7 +4,7 @@
     python -m bench.simulate --only SEED          what one seed shows, in full
     python -m bench.simulate --servers 2-32       larger clusters
     python -m bench.simulate --calm               role changes in 100,000 s at 1, 5 and 10 % loss
-    python -m bench.simulate --large              256 servers once
+    python -m bench.simulate --large [N]          256 servers (or N) once
 
 It runs the very code of `scheduler/election.py`. The last line is one JSON object. A
 scenario that breaks an invariant is printed with its seed, which shows it again; then the
@@ -43,13 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--servers", default="2-8", help="fewest-most")
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--seconds", type=float, default=100_000.0, help="of --calm")
-    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--large", type=int, nargs="?", const=256, metavar="N")
     parser.add_argument("--quick", action="store_true", help="at most a minute")
     chosen = parser.parse_args(arguments)
     if chosen.calm:
         return _calm(10_000.0 if chosen.quick else chosen.seconds)
-    if chosen.large:
-        return _large()
+    if chosen.large is not None:
+        return _large(chosen.large)
     fewest, most = (int(number) for number in chosen.servers.split("-"))
     first = chosen.seed if chosen.only is None else chosen.only
     count = (
@@ -104,10 +104,10 @@ def _calm_part(job: tuple[str, float, int], seconds: float) -> Calm:
     return calm_time(1000 + part, PRESETS[name], loss, seconds)
 
 
-def _large() -> int:
-    """256 servers start, the primary dies, the next one leads, it comes back."""
-    began, world = time.monotonic(), World(256, 256, PRESETS["lan"])
-    for number in range(256):
+def _large(count: int) -> int:
+    """Many servers start, the primary dies, the next one leads, it comes back."""
+    began, world = time.monotonic(), World(256, count, PRESETS["lan"])
+    for number in range(count):
         world.boot(number)
     times = {}
     for name, fault in (("start", None), ("crash", world.crash), ("return", world.boot)):
@@ -119,7 +119,7 @@ def _large() -> int:
         times[f"{name}_s"] = round(world.now - at, 1)
         print(f"{name}: agreed after {times[f'{name}_s']} s", flush=True)
         invariants.check_agreement(world)
-    print(json.dumps({"servers": 256, **times, "took_s": round(time.monotonic() - began)}))
+    print(json.dumps({"servers": count, **times, "took_s": round(time.monotonic() - began)}))
     return 0
 
 
