@@ -83,8 +83,13 @@ class World:
         self._pause.wait(self._cluster.seconds_until_grown() + self._random.uniform(0.0, 0.8))
         self._cluster.watched.wait(self._cluster.ready, "one primary")
 
+    def _lowest_leads(self) -> bool:
+        return self._cluster.ready() and self._cluster.leader == 0
+
     def cut(self) -> None:
         """Cut the leader off, and heal."""
+        # Both clusters take the same cut, so both must be led by the lowest id.
+        self._cluster.watched.wait(self._lowest_leads, "BQN 0 leads")
         self.settle()
         self._vrrp.watched.wait(self._vrrp.ready, "a master of keepalived")
         victim = self._cluster.leader
