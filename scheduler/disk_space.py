@@ -46,12 +46,11 @@ class DiskSpace:
     def look(self) -> str:
         """Look at the disk, give the reserve up or take it; returns one sentence."""
         share, left = self._free_share(self._state), self._free_bytes(self._state)
-        self._reason = None
-        if share < READ_ONLY_BELOW:
-            self._reason = (
-                f"The disk of this server is nearly full: {share:.0%} is free, and below "
-                f"{READ_ONLY_BELOW:.0%} nothing more can be saved. Free some space."
-            )
+        reason = (
+            f"The disk of this server is nearly full: {share:.0%} is free, and below "
+            f"{READ_ONLY_BELOW:.0%} nothing more can be saved. Free some space."
+        )
+        self._reason = reason if share < READ_ONLY_BELOW else None
         if left < GIVE_UP_BELOW_BYTES and self._reserve.exists():
             self._reserve.unlink(missing_ok=True)
             return "the disk is full: the reserve was given up for what must be written"

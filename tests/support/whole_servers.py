@@ -273,8 +273,8 @@ class WholeServer:
 
 
 @contextmanager
-def running(count: int, disk_mib: int | None = None) -> Iterator[WholeCluster]:
-    """So many servers in one cluster, ready; BQN 0 on a disk of its own if a size is given.
+def running(count: int) -> Iterator[WholeCluster]:
+    """So many servers in one cluster, ready.
 
     Raises:
         RivalMissing: this machine or user cannot make network namespaces.
@@ -284,12 +284,6 @@ def running(count: int, disk_mib: int | None = None) -> Iterator[WholeCluster]:
     folder = Path(tempfile.mkdtemp(prefix="bqn-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
-        if disk_mib is not None:
-            disk = folder / "s0"
-            disk.mkdir()
-            size = f"size={disk_mib}m,mode=0700"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", size, "bqn", str(disk)], check=True)
-            stack.callback(subprocess.run, ["umount", str(disk)], check=True)
         cluster = WholeCluster(f"bqnt{os.getpid()}x{folder.name[-4:]}", folder, count)
         stack.callback(cluster.close)
         cluster.ready()
