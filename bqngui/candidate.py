@@ -24,7 +24,6 @@ from bqngui.problem_list import has_error, shown_problems
 from bqngui.replica_groups import ranges
 from bqngui.review import choices_of, file_diffs, fingerprint, questions
 from bqngui.shell import desk
-from configrepo.errors import NotFound
 from configrepo.model import ServerId
 from configrepo.unify import Answer, RowId
 from scheduler.apply_turn import CANARY, LONGEST_PAUSE_S, PAUSE, Staging, Turn, staging_of
@@ -164,9 +163,7 @@ def tell_committed(committed: Committed) -> None:
 def to_commit(committed: Committed) -> ResponseReturnValue:
     """Tell of a commit on its page; on the list of all while it has not arrived here yet."""
     tell_committed(committed)
-    try:
-        desk().revision(committed.revision)
-    except NotFound:
+    if not desk().has_revision(committed.revision):
         return redirect(url_for("history.show"), 303)
     return redirect(url_for("history.revision", revision=committed.revision), 303)
 

@@ -75,16 +75,23 @@ Element = Word | Choice | Value | Maybe | Profiles
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern; `literal` are its literal words, `secret` if a line holds a secret."""
+    """A compiled pattern.
+
+    `literal` are its literal words, `secret` if a line holds a secret, `numeric` has for each
+    marked value whether it is a number.
+    """
 
     notation: str
     elements: tuple[Element, ...]
     literal: tuple[str, ...]
     secret: bool = field(init=False, compare=False, repr=False)
+    numeric: tuple[bool, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        secret = any(value.kind.secret for value in values_of(self.elements))
-        object.__setattr__(self, "secret", secret)
+        values = tuple(values_of(self.elements))
+        object.__setattr__(self, "secret", any(value.kind.secret for value in values))
+        numeric = tuple(value.kind.numeric for value in values if value.marked)
+        object.__setattr__(self, "numeric", numeric)
 
 
 class Many(StrEnum):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
-from configrepo.grammar import BlockRow, ChildRow, Many, values_of
+from configrepo.grammar import BlockRow, ChildRow, Many
 
 ServerId = NewType("ServerId", int)
 
@@ -111,11 +111,10 @@ class Block:
         """Place in the canonical order (undefined blocks keep theirs, at the end)."""
         if self.row is None:
             return (1_000_000, ())
-        kinds = [value.kind for value in values_of(self.row.opener.elements) if value.marked]
-        names = zip(kinds, self.names, strict=True)
+        names = zip(self.row.opener.numeric, self.names, strict=True)
         return (
             self.row.index,
-            tuple((len(name) if kind.numeric else 0, name) for kind, name in names),
+            tuple([(len(name) if numeric else 0, name) for numeric, name in names]),
         )
 
 

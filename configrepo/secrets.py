@@ -17,7 +17,7 @@ from typing import Protocol
 
 from configrepo.errors import UnknownKey, UnreadableConfig
 from configrepo.layout import file_text, parse_block_file, path_of, server_of
-from configrepo.model import Block, Child, Document, Files, Problem, Severity, arranged
+from configrepo.model import Block, Child, Document, Files, Problem, Severity
 from configrepo.schema import COMMON_UNDEFINED_FILE, SECRET_WORDS
 from configrepo.words import columns, join
 
@@ -239,9 +239,10 @@ def _key_without_secrets(side: Block | Child) -> str:
 
 def _changed(document: Document, server: str, change: Change) -> Document:
     work = _Work(server, change)
-    blocks = [work.block(block) for block in document.blocks]
+    blocks = tuple([work.block(block) for block in document.blocks])
     work.finish()
-    return arranged(blocks, document.header, document.trailing)
+    # A secret is never part of a name: every block stays in its place.
+    return replace(document, blocks=blocks)
 
 
 def secrets_of(files: Files) -> Iterator[tuple[str, str]]:

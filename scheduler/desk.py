@@ -163,6 +163,10 @@ class ServerDesk:
         """See `Desk`."""
         return self._editing.history(limit, skip, path)
 
+    def has_revision(self, revision: str) -> bool:
+        """See `Desk`."""
+        return self._editing.has_revision(revision)
+
     def revision(self, revision: str) -> RevisionDetail:
         """See `Desk`."""
         return self._editing.revision(revision)

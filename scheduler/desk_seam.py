@@ -135,6 +135,10 @@ class Desk(Protocol):
         """Commits, newest first; only those that touched `path` if given."""
         ...
 
+    def has_revision(self, revision: str) -> bool:
+        """Whether a commit is in the history of this server."""
+        ...
+
     def revision(self, revision: str) -> RevisionDetail:
         """One commit. Raises configrepo.errors.NotFound."""
         ...

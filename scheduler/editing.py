@@ -272,11 +272,15 @@ class Editing:
         changes = changes_between(before, self._store.files(CommitId(found.id)))
         return RevisionDetail(_view(found, self._running(), self._saved([found.id])), changes)
 
-    def _known(self, revision: str) -> CommitId:
+    def has_revision(self, revision: str) -> bool:
+        """See `Desk.has_revision`."""
         commit = CommitId(revision)
-        if not self._store.has(commit) or not self._store.is_ancestor(commit, self._changes.head()):
+        return self._store.has(commit) and self._store.is_ancestor(commit, self._changes.head())
+
+    def _known(self, revision: str) -> CommitId:
+        if not self.has_revision(revision):
             raise NotFound(f"there is no revision {revision[:40]!r} in the history")
-        return commit
+        return CommitId(revision)
 
     def compare_rollback(self, revision: str) -> Comparison:
         """See `Desk.compare_rollback`."""

@@ -242,6 +242,10 @@ class FakeDesk(FakeJoining):
         found = [r for r in newest_first if path is None or self._commits.touched(r.id, path)]
         return tuple(found[skip : skip + limit])
 
+    def has_revision(self, revision: str) -> bool:
+        """Whether there is such a commit."""
+        return any(one.id == revision for one in self._commits.revisions)
+
     def revision(self, revision: str) -> RevisionDetail:
         """One commit and its changes."""
         detail = self._commits.detail(revision)
