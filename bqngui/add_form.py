@@ -2,7 +2,8 @@
 
 The invitation asks what the vendor's dialogue asks. Joining asks for the code and this
 server's own address; the id and address of the other server are a cross-check of the code
-and may be left empty. Input is never lost: a form with problems holds what was typed.
+and may be left empty. Without a code both forms ask for id, address and ports of the other
+server. Input is never lost: a form with problems holds what was typed.
 
 Pure.
 """
@@ -10,7 +11,7 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configrepo.model import ServerId
 from scheduler.views import AddForm
@@ -19,11 +20,15 @@ MAX_ID = 255
 MAX_PORT = 65_535
 MAX_CODE = 4_096
 DEFAULT_SSH_PORT = "22"
+BY_HAND = "by hand"
 
 
 @dataclass(frozen=True, slots=True)
 class JoinForm:
-    """What a joining server needs; `check` is the other server as the operator knows it."""
+    """What a joining server needs; `check` is the other server as the operator knows it.
+
+    Without a code `check` is where that server is met.
+    """
 
     code: str
     own_address: str
@@ -41,6 +46,23 @@ class Faulty:
 def read_invitation(typed: Mapping[str, str]) -> AddForm | Faulty:
     """Read the form of the inviting server."""
     faults: dict[str, str] = {}
+    form = _other(typed, faults)
+    by_hand = typed.get("way", "") == BY_HAND
+    replaces = typed.get("replaces", "") == "1"
+    return Faulty(faults) if faults else replace(form, replaces=replaces, by_hand=by_hand)
+
+
+def read_meeting(typed: Mapping[str, str]) -> JoinForm | Faulty:
+    """Read the form of the joining server that has no code."""
+    faults: dict[str, str] = {}
+    form = _other(typed, faults)
+    own_ssh = _port(typed, "own_ssh_port", "The SSH port of this server", faults)
+    if faults:
+        return Faulty(faults)
+    return JoinForm("", form.own_address, own_ssh, replace(form, by_hand=True))
+
+
+def _other(typed: Mapping[str, str], faults: dict[str, str]) -> AddForm:
     other_id = _number(typed, "other_id", 0, MAX_ID, "The id of the other server", faults)
     other = _address(typed, "other_address", "The address of the other server", faults)
     own = _address(typed, "own_address", "The address of this server", faults)
@@ -48,10 +70,7 @@ def read_invitation(typed: Mapping[str, str]) -> AddForm | Faulty:
     control: int | None = None
     if typed.get("other_control_port", "").strip():
         control = _port(typed, "other_control_port", "The control port", faults)
-    if faults:
-        return Faulty(faults)
-    replaces = typed.get("replaces", "") == "1"
-    return AddForm(ServerId(other_id), other, own, ssh, control, replaces)
+    return AddForm(ServerId(other_id), other, own, ssh, control)
 
 
 def read_joining(typed: Mapping[str, str]) -> JoinForm | Faulty:

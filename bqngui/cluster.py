@@ -2,8 +2,10 @@
 
 Adding has two ways in, as the vendor's dialogue has: the server that is in the cluster
 invites and shows a join code, the other one joins with it. Both live on one page with
-the steps in their order. What changes by itself is refreshed by static/dashboard.js and never
-holds an input. A refusal is shown where it belongs and keeps what was typed.
+the steps in their order. Without a code the persons at both servers say id and address of
+the other one and compare what both pages show. What changes by itself is refreshed by
+static/dashboard.js and never holds an input. A refusal is shown where it belongs and keeps
+what was typed.
 
 Edge: HTTP.
 """
@@ -19,7 +21,14 @@ from itertools import pairwise
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from bqngui.add_form import DEFAULT_SSH_PORT, Faulty, read_invitation, read_joining
+from bqngui.add_form import (
+    BY_HAND,
+    DEFAULT_SSH_PORT,
+    Faulty,
+    read_invitation,
+    read_joining,
+    read_meeting,
+)
 from bqngui.authorization import needs
 from bqngui.badges import MEANINGS
 from bqngui.dashboard import DashboardPage, dashboard_page
@@ -32,6 +41,30 @@ blueprint = Blueprint("cluster", __name__, url_prefix="/cluster")
 
 FINGERPRINT_GROUPS = 8
 _TYPED = "joining"
+_MEETING = "meeting"
+_CODE_STEPS = (
+    "Make a join code on the server that is, or will be, in the cluster",
+    "Paste the code on the other server",
+    "Compare the fingerprint and accept",
+)
+_HAND_STEPS = (
+    "Say id and address of the new server on the server that is, or will be, in the cluster",
+    "Say id and address of that server on the new one",
+    "Compare the fingerprints and confirm on both servers",
+)
+_LAST_STEPS = (
+    "Unify the configurations and commit",
+    "Ready: the new server runs the cluster's configuration",
+)
+_STEP_OF_JOINING = {
+    "none": 0,
+    "checking": 1,
+    "failed": 1,
+    "comparing": 2,
+    "waiting": 2,
+    "accepted": 3,
+    "joined": 5,
+}
 _FINGERPRINT = re.compile(r"SHA256:([A-Za-z0-9+/]{8,64})")
 
 
@@ -47,9 +80,10 @@ class Step:
 class AddPage:
     """Everything that the page *Add BQN to a cluster* shows.
 
-    `invite` and `join` hold what was typed, `faults` a sentence per field ("invite.code"),
-    `refused` the sentence of the server per form ("invite", "join", "accept"). `fingerprint`
-    is that of the server that knocks, or this server's own while it waits to be accepted.
+    `invite`, `join` and `meet` hold what was typed, `faults` a sentence per field
+    ("invite.code"), `refused` the sentence of the server per form ("invite", "join", "meet",
+    "accept"). `fingerprint` is that of the server that knocks, or this server's own while it
+    waits to be accepted. `by_hand` is what the button without a code says.
     """
 
     cluster: DashboardPage
@@ -60,8 +94,16 @@ class AddPage:
     fingerprint: tuple[str, ...] = ()
     invite: Mapping[str, str] = field(default_factory=dict)
     join: Mapping[str, str] = field(default_factory=dict)
+    meet: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    by_hand: str = BY_HAND
+
+    @property
+    def meet_open(self) -> bool:
+        """Whether the form without a code is the one that was used and is shown again."""
+        faulty = any(name.startswith("meet.") for name in self.faults)
+        return faulty or "meet" in self.refused
 
 
 def fingerprint_groups(text: str) -> tuple[str, ...]:
@@ -78,13 +120,8 @@ def steps_of(
     invitation: Invitation | None, progress: JoinProgress, unifying: bool
 ) -> tuple[Step, ...]:
     """Where the adding is: five steps, each done, now or later."""
-    texts = (
-        "Make a join code on the server that is, or will be, in the cluster",
-        "Paste the code on the other server",
-        "Compare the fingerprint and accept",
-        "Unify the configurations and commit",
-        "Ready: the new server runs the cluster's configuration",
-    )
+    by_hand = progress.meeting is not None or (invitation is not None and invitation.form.by_hand)
+    texts = (*(_HAND_STEPS if by_hand else _CODE_STEPS), *_LAST_STEPS)
     now = _step_now(invitation, progress, unifying)
     return tuple(
         Step(text, "done" if i < now else "now" if i == now else "later")
@@ -96,10 +133,10 @@ def _step_now(invitation: Invitation | None, progress: JoinProgress, unifying: b
     if unifying:
         return 3
     if invitation is not None:
-        started = {"waiting": 1, "knocking": 2, "accepted": 3}
+        alone = invitation.meeting is not None and not invitation.confirmed_there
+        started = {"waiting": 1, "knocking": 2, "accepted": 2 if alone else 3}
         return started.get(invitation.stage, 0)
-    stages = {"none": 0, "checking": 1, "waiting": 2, "accepted": 3, "joined": 5, "failed": 1}
-    return stages[progress.stage]
+    return _STEP_OF_JOINING[progress.stage]
 
 
 @blueprint.get("")
@@ -140,7 +177,7 @@ def add_live() -> ResponseReturnValue:
 def invite() -> ResponseReturnValue:
     """Open an invitation."""
     typed = _typed("other_id", "other_address", "own_address", "other_ssh_port",
-                   "other_control_port", "replaces")  # fmt: skip
+                   "other_control_port", "replaces", "way")  # fmt: skip
     form = read_invitation(typed)
     if isinstance(form, Faulty):
         return _again(_add_page(invite=typed, faults=_named("invite", form.faults)))
@@ -165,7 +202,7 @@ def accept() -> ResponseReturnValue:
     """Accept the server that knocks and go on to the unification.
 
     The form carries the fingerprint that the person saw: a server that knocked in between
-    is not accepted unseen.
+    is not accepted unseen. Without a code it carries all that was compared.
     """
     here = desk()
     invitation = here.invitation()
@@ -173,9 +210,11 @@ def accept() -> ResponseReturnValue:
     if knock is None or knock.fingerprint != request.form.get("fingerprint", ""):
         sentence = "This is not the server that you saw. Compare the fingerprint again."
         return _again(_add_page(refused={"accept": sentence}))
-    match here.accept(current_person()):
+    match here.accept(current_person(), request.form.get("compared", "")):
         case Refused(sentence=sentence):
             return _again(_add_page(refused={"accept": sentence}))
+        case Invitation():
+            return redirect(url_for("cluster.add"), 303)
         case _:
             return redirect(url_for("unify.show"), 303)
 
@@ -197,12 +236,41 @@ def join() -> ResponseReturnValue:
     return redirect(url_for("cluster.add"), 303)
 
 
+@blueprint.post("/meet")
+@needs(Role.ADMINISTRATOR)
+def meet() -> ResponseReturnValue:
+    """Look who answers at the address of the other server, to compare the fingerprints."""
+    typed = _typed("other_id", "other_address", "own_address", "own_ssh_port",
+                   "other_ssh_port", "other_control_port")  # fmt: skip
+    form = read_meeting(typed)
+    if isinstance(form, Faulty):
+        return _again(_add_page(meet=typed, faults=_named("meet", form.faults)))
+    session[_MEETING] = typed
+    progress = desk().join(
+        current_person(), form.code, form.check, form.own_address, form.own_ssh_port
+    )
+    if progress.stage == "failed":
+        return _again(_add_page(meet=typed, refused={"meet": progress.sentence}))
+    return redirect(url_for("cluster.add"), 303)
+
+
+@blueprint.post("/confirm")
+@needs(Role.ADMINISTRATOR)
+def confirm() -> ResponseReturnValue:
+    """Go on joining the server that the person compared; the form says what was seen."""
+    outcome = desk().confirm(current_person(), request.form.get("compared", ""))
+    if isinstance(outcome, Refused):
+        return _again(_add_page(refused={"accept": outcome.sentence}))
+    return redirect(url_for("cluster.add"), 303)
+
+
 @blueprint.post("/give-up")
 @needs(Role.ADMINISTRATOR)
 def give_up() -> ResponseReturnValue:
     """Forget a joining that has not been committed."""
     desk().give_up_joining(current_person())
     session.pop(_TYPED, None)
+    session.pop(_MEETING, None)
     return redirect(url_for("cluster.add"), 303)
 
 
@@ -221,6 +289,7 @@ def _again(page: AddPage) -> ResponseReturnValue:
 def _add_page(
     invite: Mapping[str, str] | None = None,
     join: Mapping[str, str] | None = None,
+    meet: Mapping[str, str] | None = None,
     faults: Mapping[str, str] | None = None,
     refused: Mapping[str, str] | None = None,
     replaces: Mapping[str, str] | None = None,
@@ -242,7 +311,10 @@ def _add_page(
         fingerprint=fingerprint_groups(knock.fingerprint if knock else progress.fingerprint),
         invite=invite
         or {"own_address": own, "other_ssh_port": DEFAULT_SSH_PORT, **(replaces or {})},
-        join=join or _kept(progress) or {"own_address": own, "own_ssh_port": ssh_port},
+        join=join or _kept(_TYPED, progress) or {"own_address": own, "own_ssh_port": ssh_port},
+        meet=meet
+        or _kept(_MEETING, progress)
+        or {"own_address": own, "own_ssh_port": ssh_port, "other_ssh_port": DEFAULT_SSH_PORT},
         faults=faults or {},
         refused=refused or {},
     )
@@ -254,7 +326,7 @@ def _replaced() -> Mapping[str, str]:
     return {"other_id": server, "replaces": "1"} if server.isascii() and server.isdigit() else {}
 
 
-def _kept(progress: JoinProgress) -> Mapping[str, str] | None:
+def _kept(form: str, progress: JoinProgress) -> Mapping[str, str] | None:
     """What was typed for a joining that failed."""
-    typed: Mapping[str, str] | None = session.get(_TYPED)
+    typed: Mapping[str, str] | None = session.get(form)
     return typed if progress.stage == "failed" else None

@@ -38,6 +38,7 @@ from scheduler.gathering import Gathering
 from scheduler.heal_parts import HealParts
 from scheduler.identity import Identity
 from scheduler.joining_parts import JoiningParts
+from scheduler.meeting import ROUTE as MEET
 from scheduler.member_assembly import MemberParts
 from scheduler.membership import Membership
 from scheduler.observing import LOST, Observer
@@ -404,6 +405,9 @@ class Assembly:
                 **self.watching.join_routes,
                 "/probe": self.reporting.probe,
                 "/join/knock": lambda address, body: self.inviting.knock(
+                    self.membership.own_record(), body, address
+                ),
+                MEET: lambda address, body: self.inviting.meet(
                     self.membership.own_record(), body, address
                 ),
                 "/join/enter": lambda address, body: self.inviting.enter(body, address),

@@ -57,6 +57,15 @@ class Login:
     host_key: str
 
 
+def addresses_of(address: str) -> frozenset[str]:
+    """The IP addresses of an address or name; none if the name is not known."""
+    try:
+        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return frozenset()
+    return frozenset(str(place[4][0]) for place in found)
+
+
 def check_tcp(
     source: str, target: str, address: str, port: int, what: str = CONTROL, timeout_s: float = 3.0
 ) -> Reach:

@@ -198,14 +198,17 @@ class ServerDesk:
         self._membership.withdraw(person)
         self._audit.write(person, "withdraw the invitation", "done")
 
-    def accept(self, person: Person) -> Unification | Refused:
+    def accept(self, person: Person, compared: str = "") -> Unification | Invitation | Refused:
         """See `Desk`."""
-        outcome = self._membership.accept(person)
+        outcome = self._membership.accept(person, compared)
         match outcome:
             case Refused(sentence=sentence):
                 self._audit.write(person, "accept the knocking server", sentence)
             case Unification(joiner=joiner):
                 self._audit.write(person, f"accept BQN {joiner}", "accepted")
+            case Invitation(form=form):
+                waits = "confirmed here, not yet there"
+                self._audit.write(person, f"accept BQN {form.other_id}", waits)
         return outcome
 
     def join(
@@ -213,8 +216,15 @@ class ServerDesk:
     ) -> JoinProgress:
         """See `Desk`."""
         progress = self._membership.join(person, code, form, own_address, own_ssh_port)
-        self._audit.write(person, "join a cluster with a code", progress.sentence)
+        way = "without" if form is not None and form.by_hand else "with"
+        self._audit.write(person, f"join a cluster {way} a code", progress.sentence)
         return progress
+
+    def confirm(self, person: Person, compared: str) -> JoinProgress | Refused:
+        """See `Desk`."""
+        outcome = self._membership.confirm(person, compared)
+        self._audit.write(person, "confirm the server to join", outcome.sentence)
+        return outcome
 
     def join_progress(self) -> JoinProgress:
         """See `Desk`."""

@@ -173,14 +173,25 @@ class Desk(Protocol):
         """Close the open invitation."""
         ...
 
-    def accept(self, person: Person) -> Unification | Refused:
-        """Accept the knocking server: exchange keys and fetch its configuration."""
+    def accept(self, person: Person, compared: str = "") -> Unification | Invitation | Refused:
+        """Accept the knocking server: exchange keys and fetch its configuration.
+
+        Without a code `compared` says what the person saw (`Meeting.compared`); the answer is
+        the invitation as long as the person at the other server has not confirmed too.
+        """
         ...
 
     def join(
         self, person: Person, code: str, form: AddForm | None, own_address: str, own_ssh_port: int
     ) -> JoinProgress:
-        """Present a code to the server that made it. Returns at once with the first stage."""
+        """Present a code to the server that made it. Returns at once with the first stage.
+
+        With a form that is `by_hand` the server that it names is met without a code.
+        """
+        ...
+
+    def confirm(self, person: Person, compared: str) -> JoinProgress | Refused:
+        """Go on joining the server that was met and compared (`Meeting.compared`)."""
         ...
 
     def join_progress(self) -> JoinProgress:

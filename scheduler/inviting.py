@@ -13,6 +13,10 @@ are counted (`scheduler.join_tries`). It lives in memory: a restart closes it, a
 is a click. What was accepted is on disk, because the unification that follows may take an
 evening.
 
+Without a code (`scheduler.meeting`) nobody carries the secret: the other server, at the
+address that a person gave here, brings it with the record that it signed. People compare
+and confirm on both servers; what follows is the same.
+
 Core: no sockets; the routes are called by the RPC server.
 """
 
@@ -29,11 +33,12 @@ from configrepo.layout import read_files
 from configrepo.members import Member, fingerprint, member_file
 from configrepo.model import ServerId
 from configrepo.sealing import Keyring
+from scheduler import meeting
 from scheduler.errors import JoinRefused, RemoteRefused
 from scheduler.join_tries import Tries
 from scheduler.joincode import VALID_S, JoinCode, prove, proven, vouched, write_code
 from scheduler.state_dir import read_json, write_json
-from scheduler.views import AddForm, Invitation, Knock, Reach
+from scheduler.views import AddForm, Invitation, Knock, Meeting, Reach
 
 Stage = Literal["waiting", "knocking", "accepted", "closed"]
 ENTERS_S = 60.0
@@ -58,6 +63,35 @@ class _Open:
     stage: Stage = "waiting"
     record: Member | None = None
     knock_reaches: tuple[Reach, ...] = ()
+    sources: frozenset[str] = frozenset()
+    confirmed_there: bool = False
+
+    @property
+    def by_hand(self) -> bool:
+        return self.form.by_hand
+
+    @property
+    def meeting(self) -> Meeting | None:
+        """What people compare, as soon as the other server is there."""
+        if not self.by_hand or self.record is None:
+            return None
+        return meeting.seen_by_inviter(self.code, self.record)
+
+    def refusal(self, what: Literal["often", "late", "wrong"], left: int = 0) -> str:
+        words = _BY_HAND if self.by_hand else _BY_CODE
+        return words[what].format(left=left)
+
+
+_BY_CODE = {
+    "often": "the join code was tried too often: make a new one",
+    "late": "the join code has expired (15 minutes): make a new one",
+    "wrong": "the join code is wrong; {left} tries left",
+}
+_BY_HAND = {
+    "often": "too many wrong messages came from this address: begin again on both servers",
+    "late": "the time to confirm (15 minutes) is over: begin again on both servers",
+    "wrong": "this is not the server that is shown here; {left} tries left",
+}
 
 
 def record_from_json(stored: object) -> Member:
@@ -149,11 +183,22 @@ class Inviting:
 
     # --- what people do ---------------------------------------------------------------
 
-    def open(self, form: AddForm, code: JoinCode, reaches: tuple[Reach, ...]) -> Invitation:
-        """Open an invitation; an older one is closed."""
+    def open(
+        self,
+        form: AddForm,
+        code: JoinCode,
+        reaches: tuple[Reach, ...],
+        sources: frozenset[str] = frozenset(),
+    ) -> Invitation:
+        """Open an invitation; an older one is closed.
+
+        Without a code only servers that come from one of the addresses `sources` are met.
+        """
+        until = self._clock() + VALID_S
+        opened = _Open(form, code, until, reaches, sources=sources)
         with self._guard:
-            self._open = _Open(form, code, self._clock() + VALID_S, reaches)
-        return self._view(self._open)
+            self._open = opened
+        return self._view(opened)
 
     def view(self) -> Invitation | None:
         """The invitation as it stands, or None."""
@@ -174,15 +219,19 @@ class Inviting:
                 fingerprint=fingerprint(record.certificate),
                 reaches=invitation.knock_reaches,
             )
-        expired = left == 0 and invitation.stage in ("waiting", "knocking")
+        half = invitation.by_hand and self._admitted is None
+        over = ("waiting", "knocking", "accepted") if half else ("waiting", "knocking")
+        expired = left == 0 and invitation.stage in over
         return Invitation(
             form=invitation.form,
-            code=write_code(invitation.code),
+            code="" if invitation.by_hand else write_code(invitation.code),
             expires_in_s=left,
             stage="expired" if expired else invitation.stage,
             reaches=invitation.reaches,
             knock=knock,
             wrong=tuple(sorted(invitation.tries.wrong.items())),
+            meeting=invitation.meeting,
+            confirmed_there=invitation.confirmed_there,
         )
 
     def withdraw(self) -> None:
@@ -194,22 +243,30 @@ class Inviting:
             self._path.unlink(missing_ok=True)
             self._guard.notify_all()
 
-    def accept(self) -> Member:
-        """Let the knocking server in.
+    def accept(self, compared: str = "") -> Member:
+        """Let the knocking server in; without a code the one that was `compared`.
 
         Raises:
-            JoinRefused: nobody knocks, or the time of the code is over.
+            JoinRefused: nobody knocks, it is another one, or the time of the code is over.
         """
         with self._guard:
             if self._open is None or self._open.record is None:
                 raise JoinRefused("no server is waiting to be accepted")
             knocking = self._open.record
+            seen = self._open.meeting
+            if seen is not None and compared != seen.compared:
+                raise JoinRefused("this is not what you saw: compare the fingerprints again")
             if self._open.stage == "knocking":
                 if self._clock() >= self._open.until:
-                    raise JoinRefused("the join code has expired")
-                until = self._clock() + ENTERS_S
-                self._open = replace(self._open, stage="accepted", until=until)
+                    raise JoinRefused(self._open.refusal("late"))
+                self._open = replace(self._open, stage="accepted", until=self._until_entered())
             return knocking
+
+    def _until_entered(self) -> float:
+        assert self._open is not None
+        soon = self._clock() + ENTERS_S
+        # Without a code the person at the other server may still have to confirm.
+        return max(self._open.until, soon) if self._open.by_hand else soon
 
     def wait_until_entered(self, timeout_s: float) -> Member | None:
         """The server that entered, as soon as it did; None when the time is over."""
@@ -234,6 +291,52 @@ class Inviting:
 
     # --- what the joining server does -------------------------------------------------
 
+    def meet(self, own: Member, body: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """A server that has no code shows its keys, from the address `source`. `/join/meet`.
+
+        Raises:
+            RemoteRefused: it is not waited for, or not the one that is; with what to do.
+        """
+        with self._guard:
+            invitation = self._waiting_for(source)
+            record = record_from_json(body.get("record"))
+            secret = meeting.secret_of(body, record, invitation.code.control_fingerprint)
+            known = invitation.record
+            # Who came first stays, until a person rejects it.
+            other = known is not None and known.certificate != record.certificate
+            if secret is None or other:
+                raise RemoteRefused(self._counted(invitation, source))
+            self._refuse_old_release(body.get("schema"))
+            self._refuse_wrong_server(replace(invitation, record=None), own, record)
+            self._open = replace(
+                invitation,
+                stage="knocking",
+                record=record,
+                code=replace(invitation.code, secret=secret),
+                knock_reaches=invitation.knock_reaches if record == known else (),
+                confirmed_there=False,
+            )
+        if known is None:
+            # Once: nobody makes this server dial as often as he likes.
+            self._in_background(lambda: self._check_the_way_back(record))
+        return meeting.answer(invitation.code)
+
+    def _waiting_for(self, source: str) -> _Open:
+        """The invitation without a code for a server at that address."""
+        invitation = self._open
+        if invitation is None or not invitation.by_hand or source not in invitation.sources:
+            raise RemoteRefused(
+                f"no server at {source} is waited for there: open 'Add BQN to a cluster…' there "
+                f"and give the id and this address, without a code"
+            )
+        if invitation.stage == "closed" or not invitation.tries.left(source):
+            raise RemoteRefused(invitation.refusal("often"))
+        if self._clock() >= invitation.until:
+            raise RemoteRefused(invitation.refusal("late"))
+        if invitation.stage == "accepted":
+            raise RemoteRefused("a server was confirmed there already: begin again on both servers")
+        return invitation
+
     def knock(self, own: Member, body: Mapping[str, Any], source: str) -> dict[str, Any]:
         """A server presents its record, from the address `source`. Route `/join/knock`.
 
@@ -255,6 +358,7 @@ class Inviting:
                 knock_reaches=reaches_from_json(content["reaches"])
                 if first
                 else invitation.knock_reaches,
+                confirmed_there=True,
             )
             accepted = invitation.stage == "accepted"
         if first:
@@ -320,11 +424,11 @@ class Inviting:
                 "'Add BQN to a cluster…' and use its new code"
             )
         if invitation.stage == "closed" or not invitation.tries.left(source):
-            raise RemoteRefused("the join code was tried too often: make a new one")
+            raise RemoteRefused(invitation.refusal("often"))
         if not proven(invitation.code.secret, purpose, content, proof):
             raise RemoteRefused(self._counted(invitation, source))
         if self._clock() >= invitation.until:
-            raise RemoteRefused("the join code has expired (15 minutes): make a new one")
+            raise RemoteRefused(invitation.refusal("late"))
         return invitation
 
     def _counted(self, invitation: _Open, source: str) -> str:
@@ -337,8 +441,8 @@ class Inviting:
         )
         left = 0 if closes else tries.left(source)
         if left:
-            return f"the join code is wrong; {left} tries left"
-        return "the join code was tried too often: make a new one"
+            return invitation.refusal("wrong", left)
+        return invitation.refusal("often")
 
     def _refuse_old_release(self, reads: object) -> None:
         schema = self._schema()

@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from configrepo.model import ServerId
@@ -143,6 +143,6 @@ def vouched(certificate: str, proof: object, signature: object) -> bool:
         if key is None:
             return False
         key.verify(base64.b64decode(signature, validate=True), _VOUCHED + proof.encode())
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
     return True

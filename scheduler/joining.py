@@ -5,6 +5,10 @@ What was agreed (the inviting server's record and the cluster's id) is on disk f
 moment it is agreed, so a restart goes on where it was. Until the first commit of the
 cluster arrives, this server keeps its own configuration and role.
 
+Without a code (`scheduler.meeting`) it first asks who answers at the address that a person
+gave, and shows it; when a person has compared and confirmed that here, it goes on as with
+a code that says the same. Until then nothing but its own record has left this server.
+
 Core: the network is behind callables.
 """
 
@@ -21,11 +25,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from configrepo.members import Member, fingerprint
 from configrepo.model import SCHEMA
 from configrepo.sealing import Keyring
+from scheduler import meeting, tls
 from scheduler.errors import JoinRefused, RemoteRefused, SchedulerError, Unreachable, WrongIdentity
 from scheduler.inviting import Former, record_from_json
-from scheduler.joincode import JoinCode, host_key_digest, prove, proven, read_code, vouch
+from scheduler.joincode import VALID_S, JoinCode, host_key_digest, prove, proven, read_code, vouch
 from scheduler.state_dir import read_json, write_json
-from scheduler.views import JoinProgress, Reach
+from scheduler.views import JoinProgress, Meeting, Reach
 
 POLL_S = 1.0
 MOST_KEYS = 1024
@@ -51,6 +56,16 @@ class Agreed:
     former: Former | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """A server that was met without a code and waits for a person; `until` when."""
+
+    code: JoinCode
+    own: Member
+    shown: Meeting
+    until: float
+
+
 class Joining:
     """This server's own joining, at most one at a time."""
 
@@ -64,9 +79,18 @@ class Joining:
         on_agreed: Callable[[Agreed | None], None],
         pause: Callable[[float], bool],
         key: Callable[[], Ed25519PrivateKey],
+        see: Callable[[JoinCode], str],
+        clock: Callable[[], float],
         own_line: Callable[[], str] = lambda: "",
     ) -> None:
-        """Wire it; `key` is the one of the own certificate, with which this server enters."""
+        """Wire it; `key` is the one of the own certificate, with which this server enters.
+
+        `see` says whose certificate answers somewhere (its SHA-256 in hexadecimal).
+        """
+        self._see = see
+        self._clock = clock
+        self._met: _Met | None = None
+        self._confirmed: Meeting | None = None
         self._key = key
         self._own_line = own_line
         self._path = path
@@ -109,14 +133,46 @@ class Joining:
                 f"the code was made by a BQN with the same id ({own.id}): every server needs an "
                 f"id of its own, so give one of them another id first"
             )
+        return self._begin(self._run, code, own)
+
+    def meet(self, place: JoinCode, own: Member) -> JoinProgress:
+        """Begin without a code: `place` says where, under which id, and holds a new secret."""
+        return self._begin(self._meet, place, own)
+
+    def confirm(self, compared: str) -> JoinProgress:
+        """A person has compared what was shown; go on with exactly that server. Once.
+
+        Raises:
+            JoinRefused: nothing is shown, or something else, or the time is over.
+        """
+        with self._guard:
+            met = self._met
+            if met is None:
+                raise JoinRefused("no server waits to be confirmed here")
+            if self._clock() >= met.until:
+                raise JoinRefused(
+                    "the time to confirm (15 minutes) is over: begin again on both servers"
+                )
+            if compared != met.shown.compared:
+                raise JoinRefused("this is not what you saw: compare the fingerprints again")
+            self._met = None
+        return self._begin(self._run, met.code, met.own, met.shown)
+
+    def _begin(
+        self,
+        work: Callable[[int, JoinCode, Member], None],
+        code: JoinCode,
+        own: Member,
+        confirmed: Meeting | None = None,
+    ) -> JoinProgress:
         with self._guard:
             self._attempt += 1
             attempt = self._attempt
-            self._progress = JoinProgress(
-                "checking", f"Checking the ways to BQN {code.id} at {code.address}."
-            )
+            self._met, self._confirmed = None, confirmed
+            sentence = f"Checking the ways to BQN {code.id} at {code.address}."
+            self._progress = JoinProgress("checking", sentence, meeting=confirmed)
         threading.Thread(
-            target=self._run, args=(attempt, code, own), name="joining", daemon=True
+            target=work, args=(attempt, code, own), name="joining", daemon=True
         ).start()
         return self._progress
 
@@ -124,6 +180,7 @@ class Joining:
         """Forget the joining. A server that was accepted elsewhere must be withdrawn there."""
         with self._guard:
             self._attempt += 1
+            self._met, self._confirmed = None, None
             self._progress = JoinProgress("none", "The joining was given up.")
             self._forget()
 
@@ -143,17 +200,47 @@ class Joining:
 
     def _run(self, attempt: int, code: JoinCode, own: Member) -> None:
         try:
-            reaches = self._check(code)
-            self._say(attempt, JoinProgress("checking", self._progress.sentence, reaches))
-            if not all(reach.ok for reach in reaches if reach.what == "control port"):
-                sentence = next(r.sentence for r in reaches if not r.ok)
-                raise Unreachable(f"{sentence} Nothing was changed; correct this and try again.")
+            reaches = self._reached(attempt, code)
             inviter = self._knock_until_accepted(attempt, code, own, reaches)
             if inviter is not None:
                 self._enter(attempt, code, inviter, reaches)
         except (SchedulerError, OSError) as error:
-            reaches = self._progress.reaches
-            self._say(attempt, JoinProgress("failed", _explain(error, code), reaches))
+            self._failed(attempt, code, error, by_hand=self._confirmed is not None)
+
+    def _meet(self, attempt: int, place: JoinCode, own: Member) -> None:
+        try:
+            reaches = self._reached(attempt, place)
+            seen = replace(place, control_fingerprint=self._see(place))
+            body = meeting.request(seen, own, SCHEMA, self._key())
+            code = meeting.completed(seen, self._call(seen, meeting.ROUTE, body))
+            shown = meeting.seen_by_joiner(code, own)
+        except (SchedulerError, OSError) as error:
+            self._failed(attempt, place, error, by_hand=True)
+            return
+        sentence = (
+            f"BQN {code.id} answers at {code.address}. Compare the number with the person at "
+            f"BQN {code.id}, and confirm on both servers."
+        )
+        with self._guard:
+            if attempt == self._attempt:
+                self._met = _Met(code, own, shown, self._clock() + VALID_S)
+                self._progress = JoinProgress(
+                    "comparing", sentence, reaches, code.id, meeting=shown
+                )
+
+    def _reached(self, attempt: int, code: JoinCode) -> tuple[Reach, ...]:
+        reaches = self._check(code)
+        self._say(attempt, replace(self._progress, reaches=reaches))
+        if not all(reach.ok for reach in reaches if reach.what == "control port"):
+            sentence = next(r.sentence for r in reaches if not r.ok)
+            raise Unreachable(f"{sentence} Nothing was changed; correct this and try again.")
+        return reaches
+
+    def _failed(
+        self, attempt: int, code: JoinCode, error: SchedulerError | OSError, *, by_hand: bool
+    ) -> None:
+        sentence = _explain(error, code, by_hand=by_hand)
+        self._say(attempt, JoinProgress("failed", sentence, self._progress.reaches))
 
     def _knock_until_accepted(
         self, attempt: int, code: JoinCode, own: Member, reaches: tuple[Reach, ...]
@@ -165,21 +252,29 @@ class Joining:
             answer = self._answer(code, "/join/knock", body, "knock-answer")
             if answer["stage"] == "accepted":
                 return record_from_json(answer["record"])
-            sentence = (
-                f"BQN {code.id} knows this server. Compare the fingerprint there with the one "
-                f"of this server, and accept it there (Administration → Cluster)."
-            )
             shown = fingerprint(own.certificate)
-            self._say(attempt, JoinProgress("waiting", sentence, reaches, code.id, shown))
+            sentence = self._waits(code)
+            progress = JoinProgress("waiting", sentence, reaches, code.id, shown, self._confirmed)
+            self._say(attempt, progress)
             if self._pause(POLL_S):
                 return None
         return None
+
+    def _waits(self, code: JoinCode) -> str:
+        if self._confirmed is not None:
+            return f"Confirmed here. Now the person at BQN {code.id} compares and confirms there."
+        return (
+            f"BQN {code.id} knows this server. Compare the fingerprint there with the one "
+            f"of this server, and accept it there (Administration → Cluster)."
+        )
 
     def _enter(
         self, attempt: int, code: JoinCode, inviter: Member, reaches: tuple[Reach, ...]
     ) -> None:
         if host_key_digest(inviter.ssh_host_key) != code.ssh_fingerprint:
             raise WrongIdentity(f"the SSH host key of BQN {code.id} is not the one of the code")
+        if tls.digest_b64(inviter.certificate) != code.control_fingerprint:
+            raise WrongIdentity(f"the certificate of BQN {code.id} is not the one of the code")
         agreed = Agreed(inviter, code.cluster_id)
         # Before the inviting server is told: it uses its key here at once.
         if not self._agree(attempt, agreed):
@@ -241,10 +336,15 @@ def _former(stored: object) -> Former | None:
     return None
 
 
-def _explain(error: SchedulerError | OSError, code: JoinCode) -> str:
+def _explain(error: SchedulerError | OSError, code: JoinCode, *, by_hand: bool) -> str:
     match error:
         case RemoteRefused():
             return f"BQN {code.id} refused: {error}."
+        case WrongIdentity() if by_hand:
+            return (
+                f"{error}. No key and no configuration was sent; look who answers there, and "
+                f"begin again on both servers."
+            )
         case WrongIdentity():
             return f"{error}. Nothing was sent; make a new code, and look who answers there."
         case _:

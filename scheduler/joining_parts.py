@@ -15,7 +15,7 @@ from configrepo.model import ServerId
 from configrepo.store import Store
 from scheduler.beacon_signing import private_key
 from scheduler.changes import Changes, line_of
-from scheduler.connectivity import Expected, check_both
+from scheduler.connectivity import Expected, addresses_of, check_both
 from scheduler.control_room import ControlRoom
 from scheduler.doors import Doors
 from scheduler.drafts import Drafts
@@ -90,6 +90,8 @@ class JoiningParts:
             on_agreed=lambda _: server.doors.set(),
             pause=server.stopping.wait,
             key=lambda: private_key(server.identity.control_pem.read_bytes()),
+            see=_see,
+            clock=time.monotonic,
             own_line=lambda: server.store.ref(line_of(server.me)) or "",
         )
 
@@ -118,6 +120,7 @@ class JoiningParts:
             server.submission,
             server.roster.active,
             check_both,
+            addresses_of,
             lambda member: server.reactions.fetch_line(member),
             server.settings.ssh.port,
             server.control_port,
@@ -157,7 +160,9 @@ class JoiningParts:
 
     def _check_inviter(self, code: JoinCode) -> tuple[Reach, ...]:
         ports = code.control_port, code.ssh_port
-        return self._check(code.address, ports, Expected(code.id, code.control_fingerprint))
+        # Without a code nobody knows the certificate before it was seen.
+        expected = Expected(code.id, code.control_fingerprint or None)
+        return self._check(code.address, ports, expected)
 
     def _check(self, address: str, ports: tuple[int, int], expected: Expected) -> tuple[Reach, ...]:
         return check_both(f"BQN {self._server.me}", f"BQN {expected.id}", address, ports, expected)
@@ -168,3 +173,8 @@ def _call_join(code: JoinCode, route: str, body: Mapping[str, Any]) -> dict[str,
         code.address, code.control_port, code.control_fingerprint, route, dict(body)
     )
     return answer
+
+
+def _see(code: JoinCode) -> str:
+    _, shown = call_join(code.address, code.control_port, None, "/probe", {})
+    return shown

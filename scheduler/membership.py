@@ -6,6 +6,9 @@ Rules:
    shown whatever it is, since the other side may not be set up yet.
 3. What a page shows of a running join lives in `Inviting` and `Joining`.
 
+4. Without a code the same checks come first; the address given here is the only one from
+   which the other server is met, and both persons confirm what they compared.
+
 Core: the network is behind callables.
 """
 
@@ -76,6 +79,7 @@ class Membership:
         submission: Submission,
         members: Callable[[], tuple[Member, ...]],
         check: Check,
+        addresses: Callable[[str], frozenset[str]],
         fetch_line: Callable[[Member], CommitId],
         ssh_port: int,
         control_port: int,
@@ -89,6 +93,7 @@ class Membership:
         self._submission = submission
         self._members = members
         self._check = check
+        self._addresses = addresses
         self._fetch_line = fetch_line
         self._ssh_port = ssh_port
         self._control_port = control_port
@@ -110,6 +115,9 @@ class Membership:
         refusal = self._cannot_invite(person, form)
         if refusal is not None:
             return Refused(refusal)
+        sources = self._addresses(form.other_address) if form.by_hand else frozenset()
+        if form.by_hand and not sources:
+            return Refused(f"No address is known for {form.other_address}: give its IP address.")
         control = form.other_control_port or CONTROL_PORT + form.other_id
         target = f"BQN {form.other_id}"
         ports = (control, form.other_ssh_port)
@@ -128,7 +136,7 @@ class Membership:
             ssh_fingerprint=self._me.ssh_fingerprint,
             secret=new_secret(),
         )
-        return self._inviting.open(form, code, reaches)
+        return self._inviting.open(form, code, reaches, sources)
 
     def _cannot_invite(self, person: Person, form: AddForm) -> str | None:
         if not person.role.includes(Role.ADMINISTRATOR):
@@ -173,14 +181,17 @@ class Membership:
         """See `Desk.withdraw`."""
         self._inviting.withdraw()
 
-    def accept(self, person: Person) -> Unification | Refused:
+    def accept(self, person: Person, compared: str = "") -> Unification | Invitation | Refused:
         """See `Desk.accept`."""
         if not person.role.includes(Role.ADMINISTRATOR):
             return Refused("Only an administrator may add a server.")
         try:
-            knocking = self._inviting.accept()
+            knocking = self._inviting.accept(compared)
         except JoinRefused as error:
             return Refused(f"Nothing was changed: {error}.")
+        invitation = self._inviting.view()
+        if invitation is not None and invitation.meeting and not invitation.confirmed_there:
+            return invitation
         entered = self._inviting.wait_until_entered(ENTERS_WITHIN_S)
         if entered is None:
             return Refused(
@@ -213,29 +224,53 @@ class Membership:
     ) -> JoinProgress:
         """See `Desk.join`."""
         try:
-            self._may_join(person, code, form, own_address)
+            self._may_join(person, own_address)
+            place = None if form is None or not form.by_hand else self._place(form)
+            if place is None:
+                _cross_check(code, form)
             self._own_address = own_address.strip()
             own = replace(self._me.record(own_address.strip(), own_ssh_port), state="active")
-            return self._joining.start(code, own)
+            return (
+                self._joining.start(code, own) if place is None else self._joining.meet(place, own)
+            )
         except JoinRefused as error:
             return JoinProgress("failed", f"Nothing was changed: {error}.")
 
-    def _may_join(self, person: Person, text: str, form: AddForm | None, own_address: str) -> None:
+    def _place(self, form: AddForm) -> JoinCode:
+        """Where the other server is, as a person says it; its keys are not known yet."""
+        if form.other_id == self._me.id:
+            raise JoinRefused(
+                f"this server has the id {form.other_id} itself: every server needs its own"
+            )
+        if not form.other_address.strip():
+            raise JoinRefused("the address of the other server is needed")
+        return JoinCode(
+            cluster_id="",
+            id=form.other_id,
+            address=form.other_address.strip(),
+            control_port=form.other_control_port or CONTROL_PORT + form.other_id,
+            ssh_port=form.other_ssh_port,
+            control_fingerprint="",
+            ssh_fingerprint="",
+            secret=new_secret(),
+        )
+
+    def confirm(self, person: Person, compared: str) -> JoinProgress | Refused:
+        """See `Desk.confirm`."""
+        if not person.role.includes(Role.ADMINISTRATOR):
+            return Refused("Only an administrator may join a cluster.")
+        try:
+            return self._joining.confirm(compared)
+        except JoinRefused as error:
+            return Refused(f"Nothing was changed: {error}.")
+
+    def _may_join(self, person: Person, own_address: str) -> None:
         if not person.role.includes(Role.ADMINISTRATOR):
             raise JoinRefused("only an administrator may join a cluster")
         if self._members():
             raise JoinRefused("this server is in a cluster already")
         if not own_address.strip():
             raise JoinRefused("the address of this server is needed: the others dial it")
-        code = read_code(text)
-        if form is not None and form.other_id != code.id:
-            raise JoinRefused(
-                f"the code was made by BQN {code.id}, not by BQN {form.other_id}: check both"
-            )
-        if form is not None and form.other_address.strip() not in ("", code.address):
-            raise JoinRefused(
-                f"the code leads to {code.address}, not to {form.other_address.strip()}: check both"
-            )
 
     def join_progress(self) -> JoinProgress:
         """See `Desk.join_progress`."""
@@ -244,3 +279,16 @@ class Membership:
     def give_up_joining(self, person: Person) -> None:
         """See `Desk.give_up_joining`."""
         self._joining.give_up()
+
+
+def _cross_check(text: str, form: AddForm | None) -> None:
+    """Refuse a code that is not of the server that the person means."""
+    code = read_code(text)
+    if form is not None and form.other_id != code.id:
+        raise JoinRefused(
+            f"the code was made by BQN {code.id}, not by BQN {form.other_id}: check both"
+        )
+    if form is not None and form.other_address.strip() not in ("", code.address):
+        raise JoinRefused(
+            f"the code leads to {code.address}, not to {form.other_address.strip()}: check both"
+        )

@@ -295,7 +295,8 @@ class Reach:
 class AddForm:
     """What the vendor's *Add BQN to a cluster…* asks for.
 
-    `replaces`: other hardware takes the place of a member, under the same id.
+    `replaces`: other hardware takes the place of a member, under the same id. `by_hand`: no
+    join code; people say id and address on both servers and compare the fingerprints.
     """
 
     other_id: ServerId
@@ -304,6 +305,33 @@ class AddForm:
     other_ssh_port: int = 22
     other_control_port: int | None = None
     replaces: bool = False
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The keys of a server as people compare them, each `SHA256:…`: certificate, SSH host key."""
+
+    id: ServerId
+    certificate: str
+    ssh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Two servers that met without a join code: what the persons at both compare.
+
+    `number` is the same on both: six groups of five digits for all keys and this meeting.
+    """
+
+    own: Shown
+    other: Shown
+    number: str
+
+    @property
+    def compared(self) -> str:
+        """All that was shown of the other server; a confirmation carries it."""
+        return f"{self.other.certificate} {self.other.ssh} {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,11 +349,12 @@ class Knock:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """An open invitation of this server. `code` is the one text to copy over.
+    """An open invitation of this server. `code` is the one text to copy over, if there is one.
 
     `stage` is waiting (nobody used the code yet), knocking (see `knock`), accepted,
     expired, or closed (too many wrong codes); `expires_in_s` counts down from 900. `wrong`
-    says from which addresses wrong codes came, and how many.
+    says from which addresses wrong codes came, and how many. Without a code `meeting` is what
+    is compared, and `confirmed_there` that the person at the other server has confirmed.
     """
 
     form: AddForm
@@ -335,22 +364,26 @@ class Invitation:
     reaches: tuple[Reach, ...]
     knock: Knock | None = None
     wrong: tuple[tuple[str, int], ...] = ()
+    meeting: Meeting | None = None
+    confirmed_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class JoinProgress:
     """How far this server's own joining is, as the joining server sees it.
 
-    `stage`: none, checking, waiting (for acceptance), accepted (unification is done at
-    the primary), joined, failed. `sentence` says it in words with what to do;
-    `fingerprint` is this server's own, to be compared while it waits.
+    `stage`: none, checking, comparing (without a code: a person compares `meeting` and
+    confirms), waiting (for acceptance), accepted (unification is done at the primary),
+    joined, failed. `sentence` says it in words with what to do; `fingerprint` is this
+    server's own, to be compared while it waits.
     """
 
-    stage: Literal["none", "checking", "waiting", "accepted", "joined", "failed"]
+    stage: Literal["none", "checking", "comparing", "waiting", "accepted", "joined", "failed"]
     sentence: str
     reaches: tuple[Reach, ...] = ()
     primary: ServerId | None = None
     fingerprint: str = ""
+    meeting: Meeting | None = None
 
 
 @dataclass(frozen=True, slots=True)

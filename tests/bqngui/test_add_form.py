@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bqngui.add_form import Faulty, JoinForm, read_invitation, read_joining
+from bqngui.add_form import BY_HAND, Faulty, JoinForm, read_invitation, read_joining, read_meeting
 from configrepo.model import ServerId
 from scheduler.views import AddForm
 
@@ -82,3 +82,26 @@ def test_no_code_and_a_monstrous_one_are_told(code: str) -> None:
     form = read_joining({**JOINING, "code": code})
     assert isinstance(form, Faulty)
     assert list(form.faults) == ["code"]
+
+
+def test_the_button_says_whether_there_is_a_code() -> None:
+    by_hand = read_invitation({**INVITATION, "way": BY_HAND})
+    by_code = read_invitation({**INVITATION, "way": "x"})
+    assert isinstance(by_hand, AddForm)
+    assert isinstance(by_code, AddForm)
+    assert (by_hand.by_hand, by_code.by_hand) == (True, False)
+
+
+def test_without_a_code_the_other_server_must_be_named() -> None:
+    form = read_meeting({**INVITATION, "own_ssh_port": "2222", "other_control_port": "7000"})
+    there = AddForm(ServerId(1), "192.168.56.112", "192.168.56.111", 22, 7000, by_hand=True)
+    assert form == JoinForm("", "192.168.56.111", 2222, there)
+    faulty = read_meeting({"other_id": "x"})
+    assert isinstance(faulty, Faulty)
+    assert set(faulty.faults) == {
+        "other_id",
+        "other_address",
+        "own_address",
+        "other_ssh_port",
+        "own_ssh_port",
+    }

@@ -91,7 +91,7 @@ def test_only_an_administrator_may_add(site: Site) -> None:
         visitor = site.visitor(role)
         assert "Add BQN" not in visitor.get("/cluster").text
         assert visitor.get("/cluster/add").status_code == 403
-        for path in ("invite", "withdraw", "accept", "join", "give-up"):
+        for path in ("invite", "withdraw", "accept", "join", "meet", "confirm", "give-up"):
             assert visitor.post(f"/cluster/{path}", TYPED).status_code == 403
     assert site.desk.invitation() is None
 

@@ -29,14 +29,22 @@ from scheduler.views import (
     Invitation,
     JoinProgress,
     Knock,
+    Meeting,
     Overview,
     Person,
     Refused,
+    Shown,
     Unification,
 )
 from tests.support import fake_history
 from tests.support import fake_scenes as scenes
 from tests.support.fake_users import FakeUsers
+
+MEETING = Meeting(
+    Shown(ServerId(0), scenes.fingerprint(0), scenes.fingerprint(10)),
+    Shown(ServerId(1), scenes.fingerprint(1), scenes.fingerprint(11)),
+    "01234 56789 31415 92653 58979 32384",
+)
 
 
 class FakeJoining(FakeUsers):
@@ -56,6 +64,7 @@ class FakeJoining(FakeUsers):
         self.invited = replace(
             self.invited,
             stage="knocking",
+            meeting=MEETING if form.by_hand else None,
             knock=Knock(
                 id=form.other_id,
                 name=f"bqn{other}",
@@ -77,6 +86,7 @@ class FakeJoining(FakeUsers):
             return Refused(f"BQN {form.other_id} is already a member. Choose another id.")
         reaches = scenes.reaches(int(self.view.me), int(form.other_id), ssh_ok=False)
         code = "BQN1-" + "-".join(["ABCDE", "FGHIJ", "KLMNP", "QRSTU"] * 5)
+        code = "" if form.by_hand else code
         self.invited = Invitation(form, code, 900, "waiting", reaches)
         return self.invited
 
@@ -88,12 +98,17 @@ class FakeJoining(FakeUsers):
         """Close the invitation."""
         self.invited = None
 
-    def accept(self, person: Person) -> Unification | Refused:
+    def accept(self, person: Person, compared: str = "") -> Unification | Invitation | Refused:
         """Accept who knocks and lay out the unification."""
         knocking = self.invited.knock if self.invited else None
         if self.refusal or self.invited is None or knocking is None:
             return Refused(self.refusal or "No server is waiting to be accepted.")
+        met = self.invited.meeting
+        if met is not None and compared != met.compared:
+            return Refused("Nothing was changed: this is not what you saw.")
         self.invited = replace(self.invited, stage="accepted")
+        if met is not None and not self.invited.confirmed_there:
+            return self.invited
         cluster_name = "the cluster" if self.view.clustered else f"BQN {self.view.me}"
         joiner = scenes.example_files(int(knocking.id))
         proposal = propose(
@@ -124,6 +139,15 @@ class FakeJoining(FakeUsers):
         """Present a code; only codes of this fake begin with BQN1-."""
         if self.refusal:
             self.progress = JoinProgress("failed", self.refusal)
+        elif form is not None and form.by_hand:
+            met = replace(MEETING, own=MEETING.other, other=MEETING.own)
+            self.progress = JoinProgress(
+                "comparing",
+                f"BQN {form.other_id} answers at {form.other_address}.",
+                scenes.reaches(int(self.view.me), int(form.other_id)),
+                form.other_id,
+                meeting=met,
+            )
         elif not code.strip().startswith("BQN1-"):
             self.progress = JoinProgress("failed", "This is not a join code. Copy all of it.")
         else:
@@ -137,6 +161,14 @@ class FakeJoining(FakeUsers):
                 ServerId(other),
                 scenes.fingerprint(me),
             )
+        return self.progress
+
+    def confirm(self, person: Person, compared: str) -> JoinProgress | Refused:
+        """Go on with the server that was met."""
+        met = self.progress.meeting
+        if met is None or compared != met.compared:
+            return Refused("Nothing was changed: this is not what you saw.")
+        self.progress = replace(self.progress, stage="waiting", sentence="Confirmed here.")
         return self.progress
 
     def join_progress(self) -> JoinProgress:

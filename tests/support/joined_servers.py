@@ -20,7 +20,7 @@ from scheduler.assembly import Assembly
 from scheduler.founding import found_server
 from scheduler.settings import load_settings
 from scheduler.state_dir import ServerRecord
-from scheduler.views import AddForm, Committed, Invitation, Person, Refused, Role, Unification
+from scheduler.views import AddForm, Committed, Invitation, Person, Role, Unification
 
 OPERATOR = Person("admin", Role.ADMINISTRATOR, "127.0.0.1", local=True)
 _READY_S = 60.0
@@ -50,9 +50,16 @@ class NotReady(Exception):
 @contextmanager
 def joined_pair(folder: Path) -> Iterator[tuple[Assembly, Assembly]]:
     """BQN 0 and BQN 1 of the examples in one cluster, ready and complete."""
+    with strangers(folder) as (one, other):
+        _join(one, other)
+        yield one, other
+
+
+@contextmanager
+def strangers(folder: Path) -> Iterator[tuple[Assembly, Assembly]]:
+    """BQN 0 and BQN 1 of the examples, started, each alone."""
     with ExitStack() as stack:
         one, other = (_started(folder, number, stack) for number in (0, 1))
-        _join(one, other)
         yield one, other
 
 
@@ -77,13 +84,18 @@ def _join(one: Assembly, other: Assembly) -> None:
     if not isinstance(invitation, Invitation):
         raise NotReady(invitation.sentence)
     other.desk.join(OPERATOR, invitation.code, None, "127.0.0.1", other.settings.ssh.port)
-    _wait("the server knocks", lambda: _stage(one) == "knocking")
+    wait_until("the server knocks", lambda: _stage(one) == "knocking")
     unification = one.desk.accept(OPERATOR)
-    if isinstance(unification, Refused):
-        raise NotReady(unification.sentence)
+    if not isinstance(unification, Unification):
+        raise NotReady(str(unification))
+    unified(one, other, unification)
+
+
+def unified(one: Assembly, other: Assembly, unification: Unification) -> None:
+    """Commit the unification of a joiner that was accepted, and wait until both are ready."""
     _unify(one, unification)
     for server in (one, other):
-        _wait("both are ready", lambda server=server: _ready(server))  # type: ignore[misc]
+        wait_until("both are ready", lambda server=server: _ready(server))  # type: ignore[misc]
 
 
 def _unify(one: Assembly, unification: Unification) -> None:
@@ -106,7 +118,12 @@ def _ready(server: Assembly) -> bool:
     return overview.state == "ready" and overview.status == "complete"
 
 
-def _wait(what: str, held: Callable[[], bool]) -> None:
+def wait_until(what: str, held: Callable[[], bool]) -> None:
+    """Look every 50 ms.
+
+    Raises:
+        NotReady: it did not come in time.
+    """
     until = monotonic() + _READY_S
     while not held():
         if monotonic() > until:
