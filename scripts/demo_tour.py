@@ -20,6 +20,7 @@ from scripts.tour_change import (
 from scripts.tour_join import (
     add_server,
     look_at_dashboard,
+    meet_server,
     unify_with_questions,
     unify_without_question,
 )
@@ -28,7 +29,7 @@ STEPS: tuple[tuple[str, Callable[[Tour], str]], ...] = (
     ("2 log in at BQN 0", look_at_dashboard),
     ("2 add BQN 1", lambda tour: add_server(tour, 1)),
     ("3 unify BQN 0 and BQN 1", unify_without_question),
-    ("4 add BQN 2", lambda tour: add_server(tour, 2)),
+    ("4 add BQN 2", lambda tour: meet_server(tour, 2)),
     ("4 unify BQN 2 with the cluster", unify_with_questions),
     ("5 change a block at BQN 1", change_at_a_secondary),
     ("6 kill -9 BQN 0", lose_the_primary),

@@ -1,4 +1,4 @@
-"""Steps 2 to 4 of the tour: add BQN 1 without a question, BQN 2 with three.
+"""Steps 2 to 4 of the tour: add BQN 1 without a question, BQN 2 without a code, with three.
 
 Edge: HTTPS.
 """
@@ -68,6 +68,60 @@ def add_server(tour: Tour, joiner: int) -> str:
     page = tour.at(0).send(page, accept, {})
     expect(page.path == "/unify", f"accepting leads to {page.path} instead of /unify")
     return "both ports reachable in both directions, code taken, fingerprints equal, accepted"
+
+
+def meet_server(tour: Tour, joiner: int) -> str:
+    """Say id and address at both servers, compare what both show, confirm at both."""
+    demo = tour.demo.layout
+    page = tour.at(0).get("/cluster/add")
+    values = _where(tour, joiner) | {"own_address": demo.address}
+    tour.at(0).send(page, page.form(action="/cluster/invite"), values, press="by hand")
+    page = tour.at(joiner).get("/cluster/add")
+    own = {"own_address": demo.address, "own_ssh_port": str(tour.server(joiner).ssh_port)}
+    tour.at(joiner).send(page, page.form(action="/cluster/meet"), _where(tour, 0) | own)
+    there = wait_for(
+        f"BQN {joiner} to show BQN 0", lambda: _with(tour, joiner, "/cluster/confirm"), CODE_WAIT_S
+    )
+    here = wait_for(
+        f"BQN 0 to show BQN {joiner}", lambda: _with(tour, 0, "/cluster/accept"), CODE_WAIT_S
+    )
+    numbers = _fingerprint(here), _fingerprint(there)
+    expect(numbers[0] == numbers[1] != "", f"the numbers differ: {numbers}")
+    keys = _keys(here), _keys(there)
+    expect(keys[0] == keys[1], f"the fingerprints differ: {keys}")
+    expect(len(keys[0]) == 4, f"not every key is shown: {keys[0]}")
+    tour.at(joiner).send(there, there.form(action="/cluster/confirm"), {})
+    here = wait_for("the other confirmation", lambda: _confirmed_there(tour), CODE_WAIT_S)
+    page = tour.at(0).send(here, here.form(action="/cluster/accept"), {})
+    expect(page.path == "/unify", f"confirming leads to {page.path} instead of /unify")
+    return "id and address said at both, number and four fingerprints equal, confirmed at both"
+
+
+def _where(tour: Tour, server: int) -> dict[str, str]:
+    return {
+        "other_id": str(server),
+        "other_address": tour.demo.layout.address,
+        "other_ssh_port": str(tour.server(server).ssh_port),
+        "other_control_port": str(tour.server(server).control_port),
+    }
+
+
+def _with(tour: Tour, server: int, action: str) -> Page | None:
+    page = tour.at(server).get("/cluster/add")
+    for section in page.tree.find_all("section", aria_labelledby="progress-title"):
+        expect("Joining failed" not in section.text, f"BQN {server} says: {section.text}")
+    return page if page.has_form(action) else None
+
+
+def _confirmed_there(tour: Tour) -> Page | None:
+    page = _with(tour, 0, "/cluster/accept")
+    return page if page and "It was confirmed there" in page.tree.text else None
+
+
+def _keys(page: Page) -> list[str]:
+    return sorted(
+        code.text for shown in page.tree.find_all("dl", "shown") for code in shown.find_all("code")
+    )
 
 
 def _fingerprint(page: Page) -> str:
