@@ -41,6 +41,13 @@ from scheduler.settings import load_settings
 from scheduler.settings_table import Settings
 from scheduler.state_dir import RELEASE
 
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter while others want it, in seconds.
+
+Saving waits for the disk and for git many times; with Python's 5 ms it would wait as long
+again behind whatever job is busy, each time (docs/adr/0018).
+"""
+
 
 class Program:
     """One running server: the assembly of the scheduler's room, shown by the GUI."""
@@ -53,6 +60,7 @@ class Program:
 
     def run(self) -> int:
         """Start everything, wait for a signal, stop everything in the other order."""
+        sys.setswitchinterval(SWITCH_S)
         signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
         signal.signal(signal.SIGINT, lambda *_: self.stopping.set())
         with self.stack:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from typing import NewType
 
 from configrepo.grammar import BlockRow, ChildRow, Many
@@ -84,7 +85,8 @@ class Child:
 class Block:
     """An opener with its children, or a flat command.
 
-    `names` are the words of the opener that tell it from other blocks of its row.
+    `names` are the words of the opener that tell it from other blocks of its row. `order` is
+    its place in the canonical order (undefined blocks keep theirs, at the end).
     """
 
     row: BlockRow | None
@@ -95,6 +97,11 @@ class Block:
     comments: tuple[str, ...] = ()
     line: int = field(default=0, compare=False)
     source: str = field(default="", compare=False, repr=False)
+    order: tuple[int, tuple[tuple[int, str], ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Kept: thousands of blocks are sorted by it again and again.
+        object.__setattr__(self, "order", self._place())
 
     @property
     def identity(self) -> tuple[int, tuple[str, ...]]:
@@ -106,9 +113,7 @@ class Block:
         """Canonical lines without indent and comments: what makes two blocks equal."""
         return (self.text, *[child.text for child in self.children])
 
-    @property
-    def order(self) -> tuple[int, tuple[tuple[int, str], ...]]:
-        """Place in the canonical order (undefined blocks keep theirs, at the end)."""
+    def _place(self) -> tuple[int, tuple[tuple[int, str], ...]]:
         if self.row is None:
             return (1_000_000, ())
         names = zip(self.row.opener.numeric, self.names, strict=True)
@@ -142,7 +147,7 @@ def arranged(
 
     Without any block there is no "after the blocks": all comments are header then.
     """
-    ordered = tuple(sorted(blocks, key=lambda block: block.order))
+    ordered = tuple(sorted(blocks, key=attrgetter("order")))
     if not ordered:
         return Document(header + trailing)
     return Document(header, ordered, trailing)

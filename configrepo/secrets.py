@@ -13,11 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 from configrepo.errors import UnknownKey, UnreadableConfig
+from configrepo.grammar import BlockRow
 from configrepo.layout import file_text, parse_block_file, path_of, server_of
 from configrepo.model import Block, Child, Document, Files, Problem, Severity
+from configrepo.remembered import Remembered
 from configrepo.schema import COMMON_UNDEFINED_FILE, SECRET_WORDS
 from configrepo.words import columns, join
 
@@ -111,9 +114,18 @@ def seal_files(files: Files, sealer: Sealer, hash_password: Callable[[str], str]
     }
 
 
+_SECRETIVE: Remembered[str, bool] = Remembered(8 * 1024 * 1024)
+"""Whether a text has a word that a secret may stand behind; weighed by characters."""
+
+
 def _may_hold_secrets(path: str, text: str) -> bool:
     # Every secret stands behind one of these words, in known and in undefined lines.
-    return path.startswith(("common/", "servers/")) and _SECRET_WORD.search(text) is not None
+    if not path.startswith(("common/", "servers/")):
+        return False
+    known = _SECRETIVE.get(text)
+    if known is None:
+        return _SECRETIVE.keep(text, _SECRET_WORD.search(text) is not None, len(text) + 100)
+    return known
 
 
 def _rewritten(path: str, text: str, change: Change) -> str:
@@ -139,6 +151,17 @@ class Secret:
 
 
 Change = Callable[[Secret, str], str]
+
+
+def _may_hide(block: Block) -> bool:
+    """Whether any line of a block may hold a secret: most blocks are let through by this."""
+    row = block.row
+    return row is None or _secretive(row) or any([child.row is None for child in block.children])
+
+
+@cache
+def _secretive(row: BlockRow) -> bool:
+    return any(child.pattern.secret for child in row.children)
 
 
 def secret_positions(side: Block | Child) -> tuple[int, ...]:
@@ -187,8 +210,7 @@ class _Work:
 
     def block(self, block: Block) -> Block:
         """The block with its secrets changed."""
-        sides: tuple[Block | Child, ...] = (block, *block.children)
-        if not any(secret_positions(side) for side in sides):
+        if not _may_hide(block):
             return block
         path = path_of(block, self._server, self._common)
         words = self._words(block, path)

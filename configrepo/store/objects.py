@@ -39,7 +39,6 @@ from configrepo.store.tree_building import (
     FILE,
     NotAlike,
     changed_tree,
-    read_tree,
     tree_of,
 )
 
@@ -123,6 +122,7 @@ class Objects:
             self._came = _loose_in(quarantine)
         self._present: set[str] = set()
         self._parsed: Remembered[bytes, ShaFile] = Remembered(_CACHED_BYTES)
+        self._trees: Remembered[bytes, bytes] = Remembered(_CACHED_BYTES)
         self._listings: Remembered[bytes, _Listing] = Remembered(_CACHED_FILES)
         self._texts: Remembered[str, str] = Remembered(_CACHED_CHARACTERS)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
@@ -331,6 +331,10 @@ class Objects:
         with self._lock:
             composed = self._compose(draft)
         commit = self.write_tree(draft, composed.tree, composed.objects, signer)
+        for one in composed.objects:
+            if isinstance(one, Tree):
+                raw = one.as_raw_string()
+                self._trees.keep(one.id, raw, len(raw))
         if composed.listing is not None:
             self._keep(composed.tree, composed.listing)
         return commit
@@ -390,9 +394,10 @@ class Objects:
                 blobs[path] = objects[-1].id
         return blobs, objects
 
-    def _tree(self, name: ObjectID) -> Tree:
-        """A tree of its own for the caller, who may change it."""
-        return read_tree(self._store.get_raw(name)[1])
+    def _tree(self, name: ObjectID) -> bytes:
+        """A tree, as it is stored."""
+        known = self._trees.get(name)
+        return self._store.get_raw(name)[1] if known is None else known
 
     def _add(self, objects: Iterable[ShaFile]) -> None:
         with self._lock:
