@@ -31,8 +31,8 @@ _Part = tuple[tuple[str, str], ...]
 _FACTS: Remembered[tuple[str, str], tuple[Facts, ...]] = Remembered(8 * 1024 * 1024)
 """By path and text; weighed by characters."""
 
-_CHECKED: Remembered[tuple[str, _Part], tuple[Problem, ...]] = Remembered(100_000)
-"""By server and files; weighed by files and problems."""
+_CHECKED: Remembered[tuple[str, _Part], tuple[Problem, ...]] = Remembered(2**25)
+"""By server and files; weighed by characters."""
 
 
 def check(document: Document, server: str = "a") -> tuple[Problem, ...]:
@@ -84,7 +84,8 @@ def _check_part(server: str, part: _Part) -> tuple[Problem, ...]:
     else:
         facts.sort(key=lambda one: one.order)
         found = _problems(facts, Places(server))
-    return _CHECKED.keep((server, part), found, len(part) + len(found) + 1)
+    weight = sum([len(path) + len(text) for path, text in part]) + 100 * (len(found) + 1)
+    return _CHECKED.keep((server, part), found, weight)
 
 
 def _facts_of_file(path: str, text: str, server: str) -> tuple[Facts, ...]:

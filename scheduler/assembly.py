@@ -200,6 +200,7 @@ class Assembly:
             standing=lambda: self.submission.standing(),
             seal=self.vault.seal_files,
             on_commit=lambda _: self.reactions.cluster_moved(),
+            reads=self.reads,
         )
         self.submission = Submission(
             self.me,

@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from configrepo.checks import check_files
+from configrepo.cluster_settings import cluster_settings
 from configrepo.conflicts import is_conflicts_path, needs_administrator
 from configrepo.errors import DiskFull, RefMoved
 from configrepo.git import merge_lines
@@ -33,12 +34,13 @@ from configrepo.healed_tree import GUARDED, is_guarded
 from configrepo.layout import read_files
 from configrepo.members import with_allowed_signers
 from configrepo.merge import Disagreement
-from configrepo.model import Files, Problem, ServerId, Severity
+from configrepo.model import SCHEMA, Files, Problem, ServerId, Severity
 from configrepo.remembered import Remembered
-from configrepo.secret_hints import secret_hints_of_file
 from configrepo.store import CommitId, RefUpdate, Store
 from configrepo.store import Person as Author
 from configrepo.unify import Answer, Invalid, RowId, Settled, StillOpen, propose, settle
+from scheduler.compatibility import too_new
+from scheduler.file_changes import changes_between, hints_of, servers_touched
 from scheduler.views import (
     CommitOutcome,
     Committed,
@@ -55,7 +57,6 @@ CLUSTER = "refs/heads/cluster"
 TRIES = 3
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MOST_CAUSE = 300
-LISTS = {"wire.conf": "wires", "route.conf": "routes", "undefined.conf": "undefined blocks"}
 
 
 def line_of(server: ServerId) -> str:
@@ -131,8 +132,8 @@ def combine(
             return Combined(dict(head), (), tuple(p for some in problems.values() for p in some))
 
 
-_PROBLEMS: Remembered[tuple[tuple[str, str], ...], tuple[Problem, ...]] = Remembered(200_000)
-"""What came of the last trees that were checked; weighed by files and problems.
+_PROBLEMS: Remembered[tuple[tuple[str, str], ...], tuple[Problem, ...]] = Remembered(2**25)
+"""What came of the last trees that were checked; weighed by characters.
 
 A tree is checked when it is compared, and once more when it is committed.
 """
@@ -145,56 +146,13 @@ def _problems(files: Files) -> tuple[Problem, ...]:
         return known
     unreadable = read_files(files)
     found = unreadable if has_error(unreadable) else check_files(files)
-    return _PROBLEMS.keep(key, found, len(key) + len(found))
+    weight = sum([len(path) + len(text) for path, text in key]) + 100 * len(found)
+    return _PROBLEMS.keep(key, found, weight)
 
 
 def has_error(problems: tuple[Problem, ...]) -> bool:
     """Whether one of the problems forbids a commit."""
     return any(problem.severity is Severity.ERROR for problem in problems)
-
-
-def changes_between(before: Files, after: Files) -> tuple[FileChange, ...]:
-    """What differs between two trees, by path; derived files are left out."""
-    paths = [path for path, text in after.items() if before.get(path) != text]
-    paths = sorted([*paths, *(before.keys() - after.keys())])
-    return tuple(
-        FileChange(
-            path, title_of(path, after.get(path) or before[path]), before.get(path), after.get(path)
-        )
-        for path in paths
-        if path != "cluster/allowed_signers"
-    )
-
-
-def hints_of(changes: tuple[FileChange, ...]) -> tuple[Problem, ...]:
-    """What looks like a secret in clear in the files that a change writes."""
-    return tuple(
-        hint
-        for change in changes
-        if change.after is not None
-        for hint in secret_hints_of_file(change.path, change.after)
-    )
-
-
-def title_of(path: str, text: str) -> str:
-    """What a person calls a file: the opener of its block, or what a shared file lists."""
-    listed = "open disagreements" if is_conflicts_path(path) else LISTS.get(_file_name(path))
-    lines = (line for line in text.splitlines() if line and not line.startswith(("!", " ")))
-    return listed or next(lines, path)
-
-
-def _file_name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def servers_touched(
-    changes: tuple[FileChange, ...], members: tuple[ServerId, ...]
-) -> tuple[ServerId, ...]:
-    """The servers whose effective configuration a change touches."""
-    if any(change.path.startswith("common/") for change in changes):
-        return members
-    touched = {c.path.split("/")[1] for c in changes if c.path.startswith("servers/")}
-    return tuple(member for member in members if str(member) in touched)
 
 
 def guarded_paths(before: Files, after: Files) -> tuple[str, ...]:
@@ -218,12 +176,15 @@ class Changes:
         standing: Callable[[], Standing],
         seal: Callable[[Files], dict[str, str]],
         on_commit: Callable[[CommitId], None],
+        reads: int = SCHEMA,
     ) -> None:
+        """`reads` is the newest schema of the configuration that this release reads."""
         self._store = store
         self._me = me
         self._standing = standing
         self._seal = seal
         self._on_commit = on_commit
+        self._reads = reads
         self._one_at_a_time = threading.Lock()
         self._held: str | None = None
 
@@ -307,6 +268,14 @@ class Changes:
         if not own_password and (sentence := _not_allowed(person, guarded_paths(before, after))):
             return Refused(sentence)
         return self._write(standing, (head,), after, request, person)
+
+    def schema_refusal(self, after: Files) -> str | None:
+        """Why these files must not become the newest: a schema that nobody could go back from."""
+        before = cluster_settings(self._store.files(self.head())).format
+        now = cluster_settings(after).format
+        if now < before:
+            return f"schema {before} of the configuration cannot go back to {now}"
+        return too_new(now, self._reads)
 
     def _refusal(self, standing: Standing, request: ChangeRequest) -> str | None:
         if not REQUEST_ID.fullmatch(request.request_id):
@@ -460,7 +429,9 @@ class Changes:
         files: Files,
         request: ChangeRequest,
         person: Person,
-    ) -> Committed:
+    ) -> Committed | Refused:
+        if (sentence := self.schema_refusal(files)) is not None:
+            return Refused(f"Nothing was saved: {sentence}.")
         # What the request says comes first: it may not speak for this server.
         trailers = {
             **request.trailers,

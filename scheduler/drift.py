@@ -23,7 +23,6 @@ from configrepo.parser import read
 from configrepo.revision import CommitId
 from configrepo.schema import COMMON_UNDEFINED_FILE
 from scheduler.applying import Applier
-from scheduler.changes import changes_between
 from scheduler.drift_seam import (
     DriftView,
     OverwrittenView,
@@ -34,6 +33,7 @@ from scheduler.drift_seam import (
     overwritten_to_json,
 )
 from scheduler.errors import SchedulerError
+from scheduler.file_changes import changes_between
 from scheduler.submission import Call, known_person
 from scheduler.views import Edited, FileChange, Person, Refused, Role
 

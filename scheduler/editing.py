@@ -29,8 +29,9 @@ from configrepo.store import CommitId, Revision, Store
 from configrepo.unify import Answer, RowId
 from configrepo.writer import canonical_text
 from scheduler.apply_turn import Staging
-from scheduler.changes import Changes, changes_between, lay_over, title_of
+from scheduler.changes import Changes, lay_over
 from scheduler.drafts import Candidate, Drafts
+from scheduler.file_changes import changes_between, title_of
 from scheduler.submission import Submission
 from scheduler.views import (
     BlockView,

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configrepo import git
+from configrepo.cluster_settings import PATH as CLUSTER_SETTINGS
 from configrepo.errors import RefMoved, UnreadableConfig
 from configrepo.layout import read_files
-from configrepo.model import Files, ServerId
+from configrepo.model import Files, Problem, ServerId, Severity
 from configrepo.store import CommitId, Person, RefUpdate, Store
 from scheduler.changes import CLUSTER, Changes, has_error
 from scheduler.heal_plan import (
@@ -228,9 +229,12 @@ class Healing:
 
     def _forward(self, line: OpenLine) -> str | None:
         cluster = self._store.ref(CLUSTER)
-        unreadable = read_files(self._store.files(line.head))
+        files = self._store.files(line.head)
+        unreadable = read_files(files)
         if has_error(unreadable):
             raise UnreadableConfig(unreadable)
+        if (refused := self._changes.schema_refusal(files)) is not None:
+            raise UnreadableConfig((Problem(Severity.ERROR, 0, 0, refused, CLUSTER_SETTINGS),))
         if cluster is None or not self._changes.forward(cluster, line.head):
             return None
         return f"{line.term.words} was ahead and is taken over"

@@ -19,10 +19,11 @@ from configrepo.cluster_settings import Pause, cluster_settings
 from configrepo.members import Member
 from configrepo.model import Files, ServerId
 from configrepo.store import CommitId, Store
-from scheduler.changes import Changes, changes_between, lay_over, servers_touched
+from scheduler.changes import Changes, lay_over
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.departing import Departing
 from scheduler.errors import SchedulerError
+from scheduler.file_changes import changes_between, servers_touched
 from scheduler.member_flags import alarms_of, barred, in_order
 from scheduler.member_plan import Plan, Situation, plan, told_secrets, with_sealing_key
 from scheduler.operations_seam import ChangeId, Operation, Preview, Remove

@@ -20,7 +20,8 @@ from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import Person as Author
 from configrepo.store import RefUpdate, Store
-from scheduler.changes import Changes, changes_between, lay_over, line_of
+from scheduler.changes import Changes, lay_over, line_of
+from scheduler.file_changes import changes_between
 from scheduler.member_plan import Plan, refusal_of_id, renamed_files
 from scheduler.state_dir import StateDir
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Role

@@ -20,8 +20,9 @@ from configrepo.model import Files, ServerId
 from configrepo.placing import put_value, value_at
 from configrepo.store import CommitId, Store
 from configrepo.store import Person as Author
-from scheduler.changes import Changes, changes_between, title_of
+from scheduler.changes import Changes
 from scheduler.disagreements_seam import Choice, Disagreements, HeldTerm, OpenDisagreement
+from scheduler.file_changes import changes_between, title_of
 from scheduler.heal_plan import HeldLine
 from scheduler.healing import Healing
 from scheduler.submission import Submission

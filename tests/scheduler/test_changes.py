@@ -10,15 +10,8 @@ import pytest
 from configrepo.model import ServerId
 from configrepo.store import CommitId
 from configrepo.unify import RowId, Take
-from scheduler.changes import (
-    CLUSTER,
-    Standing,
-    changes_between,
-    lay_over,
-    servers_touched,
-    term_ref,
-    title_of,
-)
+from scheduler.changes import CLUSTER, Standing, lay_over, term_ref
+from scheduler.file_changes import changes_between, servers_touched, title_of
 from scheduler.views import Committed, Disagreed, Person, Refused
 from scheduler.wire import ChangeRequest
 from tests.support.small_server import ADMIN, OPERATOR, VIEWER, SmallServer
@@ -176,6 +169,18 @@ def test_small_words() -> None:
     assert title_of("servers/0/wire.conf", "wire 1 …\nwire 2 …\n") == "wires"
     changed = changes_between({"servers/1/a.conf": "x\n"}, {})
     assert servers_touched(changed, (ServerId(0), ServerId(1))) == (1,)
+
+
+@pytest.mark.parametrize("schema", [2, 1_000_000_000])
+def test_a_schema_that_this_release_does_not_read_is_never_committed(
+    server: SmallServer, schema: int
+) -> None:
+    before = server.changes.head()
+    wanted = {"cluster/cluster.conf": f"cluster\n format {schema}\n"}
+    outcome = server.changes.commit(request(server, wanted), ADMIN)
+    assert isinstance(outcome, Refused)
+    assert f"schema {schema}" in outcome.sentence
+    assert server.changes.head() == before
 
 
 @pytest.mark.parametrize("request_id", ["", "a b", "x" * 65, "r1\nTerm: 9-9", "é"])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from configrepo.cluster_settings import Pause, cluster_settings
 from configrepo.members import Member, member_file, members_of
 from configrepo.model import ServerId
-from scheduler.changes import changes_between, lay_over, servers_touched
+from scheduler.changes import lay_over
+from scheduler.file_changes import changes_between, servers_touched
 from scheduler.member_plan import Plan, Situation, plan
 from scheduler.operations_seam import Operation, Preview
 from scheduler.views import CommitOutcome, Comparison, Person, Refused
