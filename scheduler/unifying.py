@@ -38,17 +38,9 @@ from configrepo.unify import (
     settle,
 )
 from configrepo.writer import block_text
-from scheduler.changes import (
-    CLUSTER,
-    Changes,
-    Standing,
-    changes_between,
-    has_error,
-    hints_of,
-    line_of,
-    servers_touched,
-)
+from scheduler.changes import CLUSTER, Changes, Standing, has_error, line_of
 from scheduler.drafts import Answers, Drafts
+from scheduler.file_changes import changes_between, hints_of, servers_touched
 from scheduler.member_plan import secrets_known_to, successor, told_secrets, with_sealing_key
 from scheduler.submission import Acknowledge
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Unification
@@ -291,6 +283,8 @@ class Unifying:
             if done is not None:
                 return Committed(done.id, self._me, "This was already saved.", repeated=True)
             return Refused("No unification is waiting.")
+        # Read first: whoever saves from here on makes this commit fail, and is not overwritten.
+        head = self._changes.head()
         files = self._settled(joiner)
         if isinstance(files, Refused):
             return files
@@ -300,7 +294,7 @@ class Unifying:
             changed = with_sealing_key(files, self._new_key(joiner.id))
             files |= {path: text for path, text in changed.items() if text is not None}
         request = ChangeRequest(
-            base=self._changes.head(),
+            base=head,
             changes={},
             message=message,
             request_id=request_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from configrepo.layout import document_of
 from configrepo.members import Member, members_of
 from configrepo.model import ServerId
 from configrepo.store import CommitId, RefUpdate
-from configrepo.unify import Edit, RowId, Take
+from configrepo.unify import Answer, Edit, RowId, Take
 from configrepo.writer import canonical_text
 from scheduler.changes import CLUSTER, Standing, line_of
 from scheduler.unifying import Unifying
@@ -44,13 +44,21 @@ class Table:
             admitted=lambda: self.joiner,
             own_record=self.zero.record,
             standing=lambda: Standing(CLUSTER, 1),
+            expected=lambda: (None, self.replaces),
             acknowledged=self._waited,
+            new_key=self._new_key,
         )
+        self.replaces = False
+        self.meanwhile: Callable[[], None] = lambda: None
         self.waited: list[tuple[CommitOutcome, tuple[ServerId, ...]]] = []
 
     def _waited(self, outcome: CommitOutcome, also: Collection[ServerId]) -> CommitOutcome:
         self.waited.append((outcome, tuple(also)))
         return outcome
+
+    def _new_key(self, _: ServerId) -> str:
+        self.meanwhile()  # all members are asked, which takes seconds
+        return self.zero.vault.keyring.current_key_id
 
     def let_in(self, number: int) -> None:
         """What a join does: the keys are known, and the line is fetched."""
@@ -175,6 +183,24 @@ def test_answers_survive_a_reload_and_are_asked_again_when_the_row_changed(table
     assert isinstance(table.zero.changes.commit(change, OPERATOR), Committed)
     assert set(table.now().answers) == {DOWN}
     assert HOURS in table.now().open_rows
+
+
+def test_what_is_saved_while_the_members_get_a_new_key_is_not_overwritten(table: Table) -> None:
+    unify_one(table)
+    table.let_in(2)
+    acknowledged = frozenset(row.id for row in table.now().proposal.rows)
+    answers: dict[RowId, Answer] = {row: Take("cluster") for row in table.now().open_rows}
+    table.unifying.answer(answers, acknowledged)
+    text = table.zero.files()[NTP] + " server 192.0.2.77\n"
+
+    def save() -> None:
+        change = ChangeRequest(table.zero.changes.head(), {NTP: text}, "NTP", "meanwhile")
+        assert isinstance(table.zero.changes.commit(change, ADMIN), Committed)
+
+    table.replaces, table.meanwhile = True, save
+    outcome = table.unifying.commit(ADMIN, "Replace", "two")
+    assert isinstance(outcome, Refused)
+    assert "192.0.2.77" in table.zero.files()[NTP]
 
 
 def test_the_same_request_commits_once(table: Table) -> None:
