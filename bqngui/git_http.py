@@ -72,6 +72,9 @@ class Clone:
         except StoreError as error:
             self._result = f"refused: {error}"
             return str(error)
+        except BaseException:
+            self.close()  # nobody else will: there is no answer yet
+            raise
         if self._first[4:8] == b"ERR ":
             # Git has said all; that it ends with an error then is no news.
             self._pieces = iter(())

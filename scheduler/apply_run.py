@@ -77,8 +77,8 @@ class ApplyRun:
     def run(self) -> str:
         """Apply what may be applied, then look at what runs; meant as a job."""
         turn = self._turn = self.decide(self._applier.running())
-        asked = self._asked.is_set()
-        self._asked.clear()
+        if asked := self._asked.is_set():
+            self._asked.clear()  # one who asks from here on is in time for this run
         if turn.target is not None:
             self._applier.apply(turn.target, asked=asked)
         running = self._applier.check()

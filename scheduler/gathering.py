@@ -96,7 +96,12 @@ class Gathering:
         )
 
     def _is_here(self, commit: CommitId, head: CommitId) -> bool:
-        return commit == head or (self._store.has(commit) and self._store.is_ancestor(commit, head))
+        if commit == head:
+            return True
+        try:
+            return self._store.has(commit) and self._store.is_ancestor(commit, head)
+        except ConfigRepoError:
+            return False  # a push that was killed may have left it without what it grew from
 
     def running_on(self) -> dict[ServerId, str]:
         """The commit that each server runs now: as it said lately, and read back itself."""
@@ -117,9 +122,10 @@ class Gathering:
         self, head: CommitId, servers: tuple[ServerId, ...]
     ) -> Mapping[ServerId, str]:
         key = (head, self._vault.keyring.current_key_id)
-        if self._expected[0] != key:
-            self._expected = (key, {})
-        known = self._expected[1]
+        expected = self._expected
+        if expected[0] != key:
+            expected = self._expected = (key, {})
+        known = expected[1]
         for server in servers:
             if server not in known:
                 # A commit can arrive before the key that it is sealed with.

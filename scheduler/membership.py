@@ -257,9 +257,8 @@ class Membership:
 
     def confirm(self, person: Person, compared: str) -> JoinProgress | Refused:
         """See `Desk.confirm`."""
-        if not person.role.includes(Role.ADMINISTRATOR):
-            return Refused("Only an administrator may join a cluster.")
         try:
+            self._may_join(person, self._own_address)
             return self._joining.confirm(compared)
         except JoinRefused as error:
             return Refused(f"Nothing was changed: {error}.")

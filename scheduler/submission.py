@@ -157,7 +157,9 @@ class Submission:
         done = self._store.find_trailer("Request-Id", request.request_id, self._changes.head())
         if done is None:
             return None
-        return Committed(done.id, self._me, "This was already saved.", repeated=True)
+        told = "This was already saved."
+        lone = "It is on this server; whether others have it already is not known here."
+        return Committed(done.id, self._me, told, repeated=True, warning=lone)
 
     def _staged(self, request: ChangeRequest) -> ChangeRequest:
         """A change with the staging of this server's settings, if it names none of its own."""

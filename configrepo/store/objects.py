@@ -42,10 +42,9 @@ from configrepo.store.tree_building import (
     tree_of,
 )
 
-_CACHED_FILES = 80_000
-"""Files of trees that were read or written lately, all trees together."""
-
 _CACHED_CHARACTERS = 64 * 1024 * 1024
+"""Texts, and trees, that were read or written lately."""
+
 _CACHED_COMMITS = 4_096
 _CACHED_BYTES = 4 * 1024 * 1024
 """Trees and commits that were parsed lately, as they are stored; parsed they are larger."""
@@ -82,6 +81,12 @@ class _Listing:
 
     entries: Mapping[str, Entry]
     files: Mapping[str, str] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Its characters; an entry counts as many as a short file."""
+        texts = () if self.files is None else self.files.values()
+        return 100 * (len(self.entries) + 1) + sum(map(len, texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ class Objects:
         self._present: set[str] = set()
         self._parsed: Remembered[bytes, ShaFile] = Remembered(_CACHED_BYTES)
         self._trees: Remembered[bytes, bytes] = Remembered(_CACHED_BYTES)
-        self._listings: Remembered[bytes, _Listing] = Remembered(_CACHED_FILES)
+        self._listings: Remembered[bytes, _Listing] = Remembered(_CACHED_CHARACTERS)
         self._texts: Remembered[str, str] = Remembered(_CACHED_CHARACTERS)
         self.revision = lru_cache(_CACHED_COMMITS)(self._revision)
         self.signed_by = lru_cache(_CACHED_COMMITS)(self._signed_by)
@@ -305,7 +310,7 @@ class Objects:
         return self._keep(tree, _Listing({entry.path: entry for entry in self._walk(tree, "")}))
 
     def _keep(self, tree: bytes, listing: _Listing) -> _Listing:
-        return self._listings.keep(tree, listing, len(listing.entries) + 1)
+        return self._listings.keep(tree, listing, listing.weight)
 
     def _walk(self, tree: bytes, prefix: str) -> Iterator[Entry]:
         for item in self.children(tree.decode("ascii")):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
+import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from werkzeug.test import TestResponse
 
+from bqngui.git_http import Clone
 from configrepo.revision import RefUpdate
 from configrepo.store import Store
-from scheduler.views import Role, TokenMade
+from scheduler.views import Person, Role, TokenMade
 from tests.bqngui.conftest import OpenSite
 from tests.support import fake_scenes as scenes
 from tests.support.fake_desk import ADMINISTRATOR, FakeDesk
@@ -268,6 +272,24 @@ def test_clones_leave_threads_for_pages(site: Site, token: str, store: Store) ->
         assert b"PACK" in again.data
     results = [e.result for e in site.desk.audited if e.action.startswith("clone")]
     assert sorted(results) == ["broken off", "done"]
+
+
+def test_a_clone_that_cannot_even_begin_frees_its_place() -> None:
+    places = threading.Semaphore(1)
+    desk = FakeDesk.alone()
+    clone = Clone(_no_space(), places, desk, Person("audit", Role.VIEWER, "192.0.2.1"))
+    assert places.acquire(blocking=False)
+    with pytest.raises(OSError, match="No space left"):
+        clone.begin()
+    assert places.acquire(blocking=False)
+
+
+def _no_space() -> Iterator[bytes]:
+    return (_raised(errno.ENOSPC) for _ in range(1))
+
+
+def _raised(number: int) -> bytes:
+    raise OSError(number, os.strerror(number))
 
 
 def test_another_site_cannot_make_a_browser_clone(site: Site, token: str) -> None:
