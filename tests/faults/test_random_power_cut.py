@@ -69,7 +69,7 @@ def test_at_any_moment_nothing_acknowledged_is_lost_and_the_program_starts(
     if not disk.works(tmp_path):
         pytest.skip("this machine mounts no images (root and loop devices are needed)")
     random, held = Random(7), 0
-    image = disk.new_image(tmp_path / "disk.img", 512 if full else 64)
+    image = disk.new_image(tmp_path / "disk.img", 512 if full else 256)
     with (
         disk.mounted(image, tmp_path / "disk") as place,
         far_program("tests.faults.saving_process", str(place)) as far,

@@ -15,13 +15,14 @@ from scheduler.control_channel import Channel, NoSession
 from scheduler.frames import encode
 from scheduler.messages import Err, HandNo, HandReq, Message, UnknownType, framed
 from tests.support.identities import identity
+from tests.support.loops import finished
 
 _DEADLINE_S = 60.0
 _LARGE = "x" * 256
 
 
 def _run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, _DEADLINE_S))
+    finished(test, _DEADLINE_S)
 
 
 @asynccontextmanager

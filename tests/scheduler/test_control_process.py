@@ -23,6 +23,7 @@ from scheduler.link import LinkWriter
 from scheduler.presets import LAN
 from tests.support.control_rooms import CLUSTER
 from tests.support.identities import identity
+from tests.support.loops import finished
 from tests.support.manual_clock import JumpingWall
 
 _LATEST_S = 1.0
@@ -99,7 +100,7 @@ def own_delays() -> Iterator[list[float]]:
 def test_no_jump_and_no_slow_job_delays_a_step_of_the_election(
     tmp_path: Path, jump: timedelta
 ) -> None:
-    asyncio.run(_stepped(tmp_path, jump))
+    finished(_stepped(tmp_path, jump), 120.0)
 
 
 async def _stepped(folder: Path, jump: timedelta) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -11,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.control_ports import DEADLINE_S, Server, Wire
+from tests.support.loops import finished
 
 _DAY_S = 86_400.0
 
 
 def _run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 2 * DEADLINE_S))
+    finished(test, 2 * DEADLINE_S)
 
 
 @pytest.mark.parametrize("dials", [0, 1])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from scheduler.witness import answers, parse
+from tests.support.loops import finished
 
 
 @pytest.mark.parametrize(
@@ -35,9 +34,7 @@ def test_a_port_that_is_none_is_refused(setting: str) -> None:
 
 
 def asked(address: str, port: int) -> bool:
-    """In a thread of its own: the browser tests leave a loop running in the main one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(answers(address, port, 60))).result()
+    return finished(answers(address, port, 60), 120.0)
 
 
 def test_a_connection_that_is_accepted_or_refused_is_an_answer() -> None:

@@ -170,8 +170,7 @@ class World:
     def crash(self, number: int) -> None:
         """Stop a server without a word; the others' connections end and are refused."""
         del self.nodes[number]
-        if self.disks[number].durable.barred is None:
-            self.barred.discard(number)
+        self._forget_unwritten(number)
         for other in self.nodes:
             link = self.network.link(number, other)
             if link.up and self.network.whole(number, other):
@@ -182,12 +181,18 @@ class World:
     def stop(self, number: int) -> None:
         """Stop a server as planned."""
         boot = self.nodes.pop(number).view.durable.boot
+        self._forget_unwritten(number)
         for other, node in self.nodes.items():
             link = self.network.link(number, other)
             if link.up and (number, other) not in self.network.cut:
                 self.after(0.01, self.deliver, node, Left(ServerId(number), boot))
             link.close()
             self.network.dial(number, other)
+
+    def _forget_unwritten(self, number: int) -> None:
+        """A bar that was still being written when a server ended was never said."""
+        if self.disks[number].durable.barred is None:
+            self.barred.discard(number)
 
     def pause(self, number: int, seconds: float) -> None:
         """Let a server not run for a while; what comes meanwhile waits for it."""

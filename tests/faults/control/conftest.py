@@ -36,6 +36,8 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Room
         room.room.set_members(members, CLUSTER, founding=number == 0)
     made[0].wait(lambda view: view.role is ControlRole.PRIMARY, 60.0)
     made[1].wait(lambda view: view.following == 0, 60.0)
+    made[0].wait(lambda _: state_of(made[0], 1) == "alive", 60.0)
+    made[1].wait(lambda _: state_of(made[1], 0) == "alive", 60.0)
     yield made[0], made[1]
     for room in made:
         room.stop()
