@@ -11,6 +11,7 @@ Core.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterable
@@ -73,27 +74,39 @@ def authorized_lines(
     A holder whose key is not one ed25519 key gets no line. The first holder of a key
     keeps it: sshd itself takes the first line that fits. Servers come before people.
     """
+    return "".join(_lines(holders, state, gate, auditors).values())
+
+
+def _lines(
+    holders: Iterable[KeyHolder], state: Path, gate: Path, auditors: Iterable[Auditor]
+) -> dict[str, str]:
     lines: dict[str, str] = {}
     for holder in holders:
         key = " ".join(holder.ssh_key.split(" ")[:2])
         if _KEY.fullmatch(key):
-            words = [str(gate), str(holder.id), str(state), ",".join(holder.verbs)]
+            words = [str(gate), str(holder.id), str(state), ",".join(holder.verbs), mark_of(key)]
             lines.setdefault(key, _line(words, key, f"server-{holder.id}"))
     for auditor in auditors:
-        name = escape(auditor.user)
-        words = [str(gate), f"audit:{name}", str(state), Verb.UPLOAD]
-        lines.setdefault(auditor.key.line, _line(words, auditor.key.line, f"audit-{name}"))
-    return "".join(lines.values())
+        name, key = escape(auditor.user), auditor.key.line
+        words = [str(gate), f"audit:{name}", str(state), Verb.UPLOAD, mark_of(key)]
+        lines.setdefault(key, _line(words, key, f"audit-{name}"))
+    return lines
 
 
-def _write_let_in(state: Path, ids: set[ServerId]) -> None:
-    """Tell the gate who may still ask: a connection outlives the key that opened it.
+def mark_of(key: str) -> str:
+    """The name under which the gate looks whether a key is still let in."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
-    An empty file each: the gate looks for one name and reads no list.
+
+def _write_let_in(state: Path, keys: Iterable[str]) -> None:
+    """Tell the gate which keys may still ask: a connection outlives the key that opened it.
+
+    By key, not by id: other hardware may have taken the place. An empty file each: the gate
+    looks for one name and reads no list.
     """
     folder = state / "run" / LET_IN
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = {str(server) for server in ids}
+    wanted = {mark_of(key) for key in keys}
     there = {file.name for file in folder.iterdir()}
     for name in there - wanted:
         (folder / name).unlink(missing_ok=True)
@@ -119,9 +132,9 @@ def write_authorized_keys(
     Raises:
         OSError: the file cannot be written; the former one is intact.
     """
-    holders = tuple(holders)
-    text = authorized_lines(holders, state.resolve(), gate, auditors)
-    _write_let_in(state, {holder.id for holder in holders})
+    lines = _lines(holders, state.resolve(), gate, auditors)
+    text = "".join(lines.values())
+    _write_let_in(state, lines)
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

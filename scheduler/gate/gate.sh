@@ -1,10 +1,11 @@
 #!/bin/sh
-# Forced command of every key of another server or an auditor: gate.sh PEER STATE VERBS
+# Forced command of every key of another server or an auditor: gate.sh PEER STATE VERBS MARK
 #
 # PEER is the id of the server that owns the key, or audit:USER; STATE the absolute state
 # directory, VERBS a comma list of what this key may ask (receive-pack, upload-pack,
-# probe). All three come from authorized_keys, never from the other end. What the other
-# end asked is compared whole, byte by byte; it is never split, expanded or run.
+# probe), MARK a digest of the key. All of them come from authorized_keys, never from the
+# other end. What the other end asked is compared whole, byte by byte; it is never split,
+# expanded or run.
 # Everything else is refused and written to STATE/gate.log, and so is what auditors fetch;
 # the running program is told as well, for the audit log.
 # An auditor may only fetch, and sees no drafts.
@@ -17,6 +18,7 @@ umask 077
 peer=$1
 state=$2
 verbs=$3
+mark=${4-}
 asked=${SSH_ORIGINAL_COMMAND-}
 
 case $peer in
@@ -65,10 +67,11 @@ case ,$verbs, in
     *) refuse "this key may not ask for $verb" ;;
 esac
 
-# A connection outlives the key that opened it: who was removed may ask no more.
+# A connection outlives the key that opened it: who was removed or replaced, and a person
+# whose key was taken away, may ask no more.
 let_in=$state/run/let-in
-if [ "$who" = "server $peer" ] && [ -d "$let_in" ] && [ ! -e "$let_in/$peer" ]; then
-    refuse 'this server is not a member any more'
+if [ -d "$let_in" ] && [ ! -f "$let_in/$mark" ]; then
+    refuse 'this key is not let in any more'
 fi
 
 if [ "$verb" = probe ]; then

@@ -17,6 +17,7 @@ from scheduler.authorized_keys import (
     KeyHolder,
     Verb,
     authorized_lines,
+    mark_of,
     write_authorized_keys,
 )
 from scheduler.ssh_keys import PublicKey, read_public_key
@@ -30,8 +31,8 @@ STATE = Path("/srv/state")
 def test_a_line_restricts_the_key_to_the_gate_with_the_id_of_its_owner() -> None:
     text = authorized_lines([KeyHolder(ServerId(0), KEY)], STATE, Path("/opt/gate.sh"))
     assert text == (
-        'restrict,command="exec /opt/gate.sh 0 /srv/state receive-pack,upload-pack,probe" '
-        f"{KEY} server-0\n"
+        'restrict,command="exec /opt/gate.sh 0 /srv/state receive-pack,upload-pack,probe '
+        f'{mark_of(KEY)}" {KEY} server-0\n'
     )
 
 
@@ -60,7 +61,7 @@ def test_a_person_may_fetch_and_nothing_else_under_a_name_that_is_safe() -> None
     name = escape('a"; id')
     assert '"; ' not in name
     assert text.startswith(
-        f'restrict,command="exec /opt/gate.sh audit:{name} /srv/state upload-pack" '
+        f'restrict,command="exec /opt/gate.sh audit:{name} /srv/state upload-pack {mark_of(KEY)}" '
     )
     assert text.endswith(f" {KEY} audit-{name}\n")
 
@@ -99,7 +100,7 @@ def test_the_file_is_private_and_untouched_when_nothing_changes(tmp_path: Path) 
     assert before.st_mode & 0o777 == 0o600
     write_authorized_keys(path, [KeyHolder(ServerId(0), KEY)], tmp_path)
     assert path.stat().st_ino == before.st_ino
-    assert [file.name for file in let_in.iterdir()] == ["0"]
+    assert [file.name for file in let_in.iterdir()] == [mark_of(KEY)]
     write_authorized_keys(path, [], tmp_path)
     assert path.read_text() == ""
     assert list(let_in.iterdir()) == []

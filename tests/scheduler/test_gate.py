@@ -10,11 +10,21 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from configrepo.model import ServerId
-from scheduler.authorized_keys import GATE, KNOCKING, MEMBER, KeyHolder, write_authorized_keys
+from scheduler.authorized_keys import (
+    GATE,
+    KNOCKING,
+    MEMBER,
+    Auditor,
+    KeyHolder,
+    mark_of,
+    write_authorized_keys,
+)
+from scheduler.ssh_keys import PublicKey, read_public_key
 from scheduler.sshd import account
 from tests.support.sshd import SshServer, public_line
 
 REFUSED = 126
+KEYS = {number: public_line(Ed25519PrivateKey.generate()) for number in (7, 17, 77)}
 RECEIVE = "git-receive-pack 'config.git'"
 UPLOAD = "git-upload-pack 'config.git'"
 
@@ -70,10 +80,15 @@ def state(tmp_path: Path) -> Path:
 
 
 def gate(
-    state: Path, asked: str, verbs: str = "receive-pack,upload-pack,probe", **more: str
+    state: Path,
+    asked: str,
+    verbs: str = "receive-pack,upload-pack,probe",
+    key: str = KEYS[7],
+    who: str = "7",
+    **more: str,
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [str(GATE), "7", str(state), verbs],
+        [str(GATE), who, str(state), verbs, mark_of(key)],
         env={"SSH_ORIGINAL_COMMAND": asked, **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -98,16 +113,30 @@ def test_the_probe_answers_with_one_line_and_nothing_is_logged(state: Path) -> N
 
 
 def test_who_was_removed_may_ask_no_more_on_a_connection_that_is_still_open(state: Path) -> None:
-    def let_in(*servers: int) -> None:
-        holders = [KeyHolder(ServerId(server), "ssh-ed25519 A") for server in servers]
+    def let_in(*holders: KeyHolder) -> None:
         write_authorized_keys(state / "authorized_keys", holders, state)
 
-    let_in(7, 77)
+    other = KeyHolder(ServerId(77), KEYS[77])
+    let_in(KeyHolder(ServerId(7), KEYS[7]), other)
     assert gate(state, "bqn-probe").returncode == 0
-    let_in(77, 17)
+    let_in(other)
     told = gate(state, "bqn-probe")
     assert told.returncode == REFUSED
-    assert b"not a member any more" in told.stderr
+    assert b"not let in any more" in told.stderr
+    # Other hardware takes the place: the old key stays out.
+    let_in(KeyHolder(ServerId(7), KEYS[17]), other)
+    assert gate(state, "bqn-probe").returncode == REFUSED
+    assert gate(state, "bqn-probe", key=KEYS[17]).returncode == 0
+    assert gate(state, "bqn-probe", key="").returncode == REFUSED
+
+
+def test_a_person_whose_key_was_taken_away_may_ask_no_more(state: Path) -> None:
+    key = read_public_key(KEYS[7])
+    assert isinstance(key, PublicKey)
+    for auditors, status in (([Auditor("olga", key)], 0), ([], REFUSED)):
+        write_authorized_keys(state / "authorized_keys", [], state, auditors=auditors)
+        asked = gate(state, UPLOAD, key=key.line, who="audit:olga")
+        assert (asked.returncode == REFUSED) == (status == REFUSED), asked.stderr
 
 
 def test_a_key_may_only_use_the_verbs_of_its_line(state: Path) -> None:
