@@ -205,7 +205,8 @@ class Vrrp:
         for line in lines:
             match line.split():
                 case ["INSTANCE", _, state, *_]:
-                    role = "primary" if state == "MASTER" else state.lower()
+                    # MASTER_RX_LOWER_PRI: it leads, and has just heard one that is to give way.
+                    role = "primary" if state.startswith("MASTER") else state.lower()
                     self.watched.say(monotonic(), number, {"role": role})
                 case _:
                     return
