@@ -11,6 +11,7 @@ Edge: a socket.
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import ssl
@@ -168,18 +169,23 @@ class Channel:
         """Queue bytes of an answer; waits only while more than the buffer is unsent.
 
         Raises:
-            OSError: the connection is broken, or nothing could be sent for `stall_s`.
+            ConnectionError: the client is gone, or took nothing for `stall_s`; with an
+                `errno`, by which cheroot knows that nobody is there to be told.
         """
         self._outbox += data
-        while self.flush() is not None and len(self._outbox) > _BUFFER:
-            self._wait_until_writable(stall_s)
+        try:
+            while self.flush() is not None and len(self._outbox) > _BUFFER:
+                self._wait_until_writable(stall_s)
+        except ssl.SSLError as error:  # an end without TLS's good-bye, or an alert
+            raise ConnectionResetError(errno.ECONNRESET, f"the client is gone: {error}") from error
 
     def _wait_until_writable(self, stall_s: float) -> None:
         waiting = select.poll()
         waiting.register(self._sock, select.POLLOUT)
         until = time.monotonic() + stall_s
         if not waiting.poll(stall_s * 1000) or time.monotonic() > until:
-            raise ConnectionAbortedError("the client does not take the answer")
+            words = "the client does not take the answer"
+            raise ConnectionAbortedError(errno.ECONNABORTED, words)
 
     def shutdown(self, _how: int) -> None:
         """Break the connection off, from any thread: a worker that waits on it wakes up."""

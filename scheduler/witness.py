@@ -35,7 +35,7 @@ async def answers(address: str, port: int, timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
             _, writer = await asyncio.open_connection(address, port)
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return True
     except (OSError, UnicodeError):
         return False

@@ -8,6 +8,7 @@ import http.client
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -386,6 +387,36 @@ def test_a_stream_that_nobody_takes_holds_up_nothing(serve: Serve, limits: Limit
         if limits.finish_s < 1:
             served.running.stop()
         assert closed.wait(10)
+
+
+@pytest.mark.parametrize("way", ["closed", "reset", "gives up"])
+def test_a_client_that_is_gone_in_an_answer_leaves_no_traceback(
+    serve: Serve, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = threading.Event()
+
+    def endless(environ: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "application/octet-stream")])
+        try:
+            while True:
+                yield bytes(500_000)
+        finally:
+            closed.set()
+
+    caplog.set_level("DEBUG")
+    served = serve(endless, Limits(stall_s=0.3))
+    with served.tls() as connection:
+        connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(10) == b"HTTP/1.1 2"
+        if way == "closed":
+            socket.socket.shutdown(connection, socket.SHUT_WR)  # the end, without TLS's
+        elif way == "reset":
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.close()
+        assert closed.wait(10)
+    served.running.stop()
+    assert [r.getMessage() for r in caplog.records if r.exc_info or r.levelname == "ERROR"] == []
 
 
 def test_an_application_that_fails_in_its_answer_cuts_it_off(serve: Serve) -> None:
