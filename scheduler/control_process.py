@@ -196,7 +196,7 @@ class Node:
         self._pins = {m.id: public_key(m.certificate) for m in members if not m.removed}
         self._port.set_members(hello, members)
         others = others if hello is not None else ()
-        self.feed(Members(others, value["founding"], value["successor"]))
+        self.feed(Members(others, value["founding"], value["former"]))
 
     # --- what the port says (its `Audience`) ---------------------------------------------
 
@@ -299,14 +299,16 @@ class Node:
     # --- deciding and doing --------------------------------------------------------------
 
     def feed(self, event: Event) -> None:
-        """Let the election take an event, do what it wants, show what came of it."""
+        """Let the election take an event, show what came of it, do what it wants."""
         before = self._view
         self._view, actions = step(before, event, monotonic())
+        # Who is back is shown before anything is fetched from it, as its session begins anew.
+        # What else is new waits for a tick.
+        urgent = isinstance(event, Tick) or any(isinstance(a, CatchUp) for a in actions)
+        if urgent or before.leadership != self._view.leadership:
+            self._publish()
         for action in actions:
             self._do(action)
-        # What else is new is shown with the next tick: of many members many things happen.
-        if isinstance(event, Tick) or before.leadership != self._view.leadership:
-            self._publish()
 
     def _do(self, action: Action) -> None:
         match action:

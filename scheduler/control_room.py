@@ -143,7 +143,7 @@ class ControlRoom:
         self._members: dict[str, Any] = {
             "t": "members",
             "cluster": None,
-            "successor": False,
+            "former": 0,
             "members": [],
         }
         self._heads: dict[str, Any] = {"t": "heads", "cluster": None, "terms": ""}
@@ -214,19 +214,19 @@ class ControlRoom:
         cluster_id: str | None,
         *,
         founding: bool = False,
-        successor: bool = False,
+        former: int = 0,
     ) -> None:
         """Tell who belongs to the cluster, this server included.
 
         Removed members stay in the list, so that they can be told. No cluster id, or no
         other active member, is a server alone. `founding` says that this server has just
-        made the cluster: nobody else can lead it yet, so it leads at once. `successor` says
-        that another server had its id before.
+        made the cluster: nobody else can lead it yet, so it leads at once. `former` says
+        how many other servers had its id before.
         """
         value = {
             "t": "members",
             "cluster": cluster_id,
-            "successor": successor,
+            "former": former,
             "members": [
                 {
                     "id": member.id,

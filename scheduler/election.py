@@ -23,8 +23,8 @@ R5  The lowest known server that knows a higher primary follows it for `preempt`
     within `handover` it claims alone. Who was lost within 10 minutes of a take-over must
     answer twice as long before the next one (at most 20 times, forgiven after an hour).
 R6  A claim takes an epoch above every epoch ever seen, writes it to the disk, and only
-    then leads. An (epoch, id) is never used twice: who took the place of a lost server
-    goes 100,000 further once, as nobody may know what that one has claimed last. A claim
+    then leads. An (epoch, id) is never used twice: who took the place of lost servers
+    goes 100,000 further once for each, as nobody may know what those have claimed. A claim
     that was overtaken while it was being written is dropped; its epoch stays used.
 R7  A primary that knows a lower primary steps down at once.
 R8  A primary that sees a higher epoch than its own claims again, or it would be fenced
@@ -271,7 +271,7 @@ def _set_members(view: View, event: Members, now: float, do: list[Action]) -> Vi
         if server != view.me
     )
     was_alone = view.role is ControlRole.ALONE
-    view = replace(view, peers=peers, successor=event.successor)
+    view = replace(view, peers=peers, former=event.former)
     if not peers:
         view = replace(view, epoch=0, following=None, pending=None, calm_at=None)
         return _become(view, ControlRole.ALONE, now)
@@ -485,8 +485,9 @@ def _catch_up(
 def _claim(view: View, over: ServerId | None, do: list[Action]) -> View:
     """R6: write the new term down; `_persisted` acts on it."""
     epoch = max(view.maxep, view.durable.epoch) + 1
-    if view.successor and view.durable.epoch < _UNSEEN:
-        epoch += _UNSEEN
+    unseen = view.former * _UNSEEN
+    if view.durable.epoch < unseen:
+        epoch += unseen
     view = _persist(view, do, epoch=epoch, accepted=Accepted(epoch, view.me))
     return replace(view, pending=Claiming(epoch, over))
 

@@ -188,7 +188,7 @@ class View:
     `peers` are sorted by id. `durable` is what is on the disk, `writing` what was told to be
     written last; `looked_at` is when all rules were applied last. A primary reaches nobody
     since `alone_at`. `witness` says whether the witness address answers; None if there is none.
-    `hub` and `hubs`: see `election_known.hubs`. `successor`: see `Members`.
+    `hub` and `hubs`: see `election_known.hubs`. `former`: see `Members`.
     """
 
     me: ServerId
@@ -219,7 +219,7 @@ class View:
     witness: bool | None = None
     hub: bool = False
     hubs: frozenset[ServerId] = frozenset()
-    successor: bool = False
+    former: int = 0
 
     def peer(self, server: ServerId) -> Peer | None:
         """The other member with that id."""
@@ -273,13 +273,13 @@ class Tick:
 class Members:
     """Who else belongs to the cluster.
 
-    `founding` says that this server just made it, `successor` that another server had its id
-    before (R6).
+    `founding` says that this server just made it, `former` how many servers had its id before
+    (R6).
     """
 
     others: tuple[ServerId, ...]
     founding: bool = False
-    successor: bool = False
+    former: int = 0
 
 
 @dataclass(frozen=True, slots=True)

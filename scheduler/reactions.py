@@ -143,14 +143,14 @@ class Reactions:
         shown = {member.id: member.certificate for member in members}
         same = [m for m in members if self._shown.get(m.id, m.certificate) == m.certificate]
         left_alone = False
-        successor = any(m.id == parts.me and len(m.former_keys) > 0 for m in members)
+        former = sum(len(m.former_keys) for m in members if m.id == parts.me)
         if len(same) < len(members):
             # Other hardware under a known id counts its starts anew: the old one is forgotten.
             leads = parts.control.view.role is ControlRole.PRIMARY
             left_alone = leads and [m.id for m in same if m.state == "active"] == [parts.me]
-            parts.control.set_members(same, cluster_id, successor=successor)
+            parts.control.set_members(same, cluster_id, former=former)
         self._shown = shown
-        parts.control.set_members(members, cluster_id, founding=left_alone, successor=successor)
+        parts.control.set_members(members, cluster_id, founding=left_alone, former=former)
 
     def view_changed(self, view: ControlView) -> None:
         """The control room has a new view."""

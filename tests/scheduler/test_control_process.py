@@ -17,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from configrepo.model import ServerId
 from scheduler.clock import Clock
 from scheduler.control_process import Node
+from scheduler.control_view import ControlRole
+from scheduler.election_values import Beacon, Heard
 from scheduler.link import LinkWriter
 from scheduler.presets import LAN
 from tests.support.control_rooms import CLUSTER
@@ -124,8 +127,36 @@ async def _stepped(folder: Path, jump: timedelta) -> None:
             await node.stop()
         gaps = [after - before for before, after in pairwise(clock.steps[jumped:])]
         assert max(gaps) <= _LATEST_S + max(late)
-        roles = [view["role"] for view in _views(theirs)]
+        roles = [view["role"] for view in _views(_told(theirs))]
         assert roles[-1] == "primary"
+
+
+def test_who_is_back_is_shown_before_anything_is_fetched_from_it(tmp_path: Path) -> None:
+    """What is under way with it is begun anew then, which would break the fetch off."""
+    finished(_fetched(tmp_path), 120.0)
+
+
+async def _fetched(folder: Path) -> None:
+    ours, theirs = socket.socketpair()
+    listener = socket.create_server(("127.0.0.1", 0))
+    with closing(ours), closing(theirs), closing(listener):
+        ours.setblocking(False)
+        clock = WatchedClock(JumpingWall())
+        node = Node(_settings(folder), listener, LinkWriter(ours), clock)
+        try:
+            node.told({"t": "heads", "cluster": "a" * 40})
+            node.told(_members())
+            await clock.more(10)
+            epoch = _views(_told(theirs))[-1]["epoch"]
+            back = Beacon(
+                ServerId(1), 1, 1, ControlRole.SECONDARY, 0, epoch, ServerId(0), "b" * 40, None
+            )
+            node.feed(Heard(back, round_trip=True))
+        finally:
+            await node.stop()
+        told = _told(theirs)
+        fetch = [one["t"] for one in told].index("catch-up")
+        assert [peer["state"] for peer in _views(told[:fetch])[-1]["peers"]] == ["alive"]
 
 
 def _fill(clock: Clock, release: threading.Event) -> None:
@@ -169,12 +200,14 @@ def _members() -> dict[str, Any]:
         for number in (0, 1)
     ]
     told = {"t": "members", "cluster": CLUSTER, "members": members}
-    return {**told, "founding": True, "successor": False}
+    return {**told, "founding": True, "former": 0}
 
 
-def _views(theirs: socket.socket) -> list[dict[str, Any]]:
+def _told(theirs: socket.socket) -> list[dict[str, Any]]:
     """What the node has told its program."""
     theirs.setblocking(False)
-    lines = theirs.recv(1 << 20).splitlines()
-    told = [json.loads(line) for line in lines]
+    return [json.loads(line) for line in theirs.recv(1 << 20).splitlines()]
+
+
+def _views(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one["view"] for one in told if one["t"] == "view"]

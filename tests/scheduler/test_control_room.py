@@ -257,7 +257,7 @@ def test_who_took_the_place_of_a_lost_server_begins_far_above_its_terms(
 ) -> None:
     rooms = [new_room(0), new_room(1)]
     members = tuple(room.member() for room in rooms)
-    rooms[0].room.set_members(members, CLUSTER, founding=True, successor=True)
+    rooms[0].room.set_members(members, CLUSTER, founding=True, former=1)
     assert rooms[0].wait(lambda view: view.role is ControlRole.PRIMARY).epoch == 100_001
 
 

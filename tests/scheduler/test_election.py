@@ -379,10 +379,18 @@ def test_a_term_of_the_same_epoch_that_is_refused_calls_for_a_higher_one() -> No
 
 def test_r6_who_took_the_place_of_a_lost_server_claims_far_above_once() -> None:
     server = Server(0, 1)
-    server.feed(Members((ServerId(1),), successor=True))
+    server.feed(Members((ServerId(1),), former=1))
     server.hear(1, maxep=7)
     server.lead()
     assert server.view.epoch == 100_008
     server.hear(1, maxep=100_020)
     server.persisted()
     assert server.view.epoch == 100_021
+
+
+def test_r6_the_second_one_to_take_that_place_claims_further_than_the_first() -> None:
+    server = Server(0, 1)
+    server.feed(Members((ServerId(1),), former=2))
+    server.hear(1, maxep=7)
+    server.lead()
+    assert server.view.epoch == 200_008

@@ -58,6 +58,11 @@ def _two_terms_of_one_epoch(world: World) -> None:
     invariants.check_agreement(world)
 
 
+def _replace(world: World, number: int) -> None:
+    if not world.put_in_place(number):
+        raise Violated(f"I9: nobody leads, so BQN {number} cannot be replaced")
+
+
 def _id_of_a_lost_server(world: World) -> None:
     """R6: whose place is taken had claimed terms that only a server that is away knows of."""
     world.divide({0, 2}, {1})
@@ -69,8 +74,25 @@ def _id_of_a_lost_server(world: World) -> None:
     world.lose_disk(0)
     world.crash(2)
     world.divide({0, 1, 2})
-    if not world.put_in_place(0):
-        raise Violated("I9: nobody leads, so BQN 0 cannot be replaced")
+    _replace(world, 0)
+    world.run(_LONG_S + LAN.preempt_s)
+    world.boot(2)
+    world.run(_LONG_S)
+    invariants.check_agreement(world)
+
+
+def _id_of_two_lost_servers(world: World) -> None:
+    """R6: what the first successor claimed, only a server knows that is away, too."""
+    world.lose_disk(0)
+    world.run(_LONG_S)
+    _replace(world, 0)
+    world.run(LAN.preempt_s / 2)
+    world.divide({0, 2}, {1})
+    world.run(_LONG_S + LAN.preempt_s)
+    world.lose_disk(0)
+    world.crash(2)
+    world.divide({0, 1, 2})
+    _replace(world, 0)
     world.run(_LONG_S + LAN.preempt_s)
     world.boot(2)
     world.run(_LONG_S)
@@ -163,6 +185,7 @@ CASES: dict[str, tuple[int, Callable[[World], None]]] = {
     "R2 own pauses": (2, _woken_secondary),
     "R2 a paused primary": (2, _woken_primary),
     "R6 the id of a lost server": (3, _id_of_a_lost_server),
+    "R6 further with each": (3, _id_of_two_lost_servers),
     "R5 asking": (2, _lower_one_returns),
     "R7": (3, _healed_cut),
     "R8": (3, _healed_cut),

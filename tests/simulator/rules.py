@@ -118,8 +118,13 @@ REMOVED: dict[str, Removal] = {
     ),
     "R6 the id of a lost server": (
         "election",
-        "    if view.successor and view.durable.epoch < _UNSEEN:\n",
+        "    if view.durable.epoch < unseen:\n",
         "    if False:\n",
+    ),
+    "R6 further with each": (
+        "election",
+        "    unseen = view.former * _UNSEEN\n",
+        "    unseen = min(view.former, 1) * _UNSEEN\n",
     ),
     "R7": (
         "election",

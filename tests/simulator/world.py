@@ -97,6 +97,7 @@ class World:
         self.witnessed = False
         self.lost_disks: set[int] = set()
         self.identity: dict[int, int] = {}
+        self.former = [0] * count
         self.stuck: set[int] = set()
         self.stopped = False
         self.fault_times: list[float] = []
@@ -154,7 +155,7 @@ class World:
         self.feed(node, HeadMoved(head_name(disk.line.cluster)))
         if self.witnessed:
             self.feed(node, Witness(number not in self.unwitnessed))
-        self.feed(node, Members(self._others(number), successor=number in self.identity))
+        self.feed(node, Members(self._others(number), former=self.former[number]))
         self._watch_bar(node, disk.durable.barred, started=True)
         self.after(self.chance.uniform(0, node.timing.tick_s), self._tick, node)
         self.after(self.chance.uniform(0, node.timing.hb_s), self.talk.beat, node)
@@ -294,6 +295,7 @@ class World:
         for node in list(self.nodes.values()):
             if self._commits(node) and self.network.whole(node.id, number):
                 self.identity[number] = self.copies.commit(node)
+                self.former[number] += 1
                 self.disks[number].line.cluster = self.disks[node.id].line.cluster
                 self.history.share(self.disks[number].line, self.disks[node.id].line)
                 self.lost_disks.discard(number)
@@ -311,9 +313,9 @@ class World:
             node.cards[other] = card
             others = self._others(node.id)
             left_alone = node.leads and others == (other,)
-            anew = node.id in self.identity
-            self.deliver(node, Members(tuple(o for o in others if o != other), False, anew))
-            self.deliver(node, Members(others, left_alone, anew))
+            former = self.former[node.id]
+            self.deliver(node, Members(tuple(o for o in others if o != other), False, former))
+            self.deliver(node, Members(others, left_alone, former))
             self.network.link(node.id, other).close()
             self.network.dial(node.id, other)
 
