@@ -46,13 +46,13 @@ from scheduler.presets import Timing
 from scheduler.token_bucket import TokenBuckets
 
 _PEEK_S = 5.0
-_PEEK_AGAIN_S = 0.02
 _UNKNOWN_TOTAL = 64
 _UNKNOWN_PER_SOURCE = 32
 # A lost member is dialled after these pauses; both together leave a restart time to listen.
 _REDIAL_S = (0.2, 0.6)
 _REFUSALS_TO_LOSE = 2
 _REKEY_S = 86_400.0
+_GOODBYE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class ControlPort:
         self._rekey_s = rekey_s
         self._say()
         self._hello: Hello | None = None
+        self._stopping = False
         self._told: tuple[Hello | None, tuple[PeerAddress, ...]] = (None, ())
         self._members: dict[ServerId, PeerAddress] = {}
         self._sessions: dict[ServerId, list[Session]] = {}
@@ -178,13 +179,22 @@ class ControlPort:
             await asyncio.sleep(self._timing.tick_s)
 
     async def stop(self) -> None:
-        """Say good-bye to everybody and close."""
+        """Refuse who comes now, say good-bye to everybody, and close when they have heard it.
+
+        Who missed the good-bye and calls again must not wait in the queue of a listener that
+        the program still has: it would learn of the stop by silence only.
+        """
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         boot = self._hello.boot if self._hello is not None else 0
-        for sessions in self._sessions.values():
-            for session in sessions:
-                session.send(Bye(stopping=True, boot=boot))
-                session.close()
-        await asyncio.sleep(0.1)  # lets the transports write it out
+        told = [session for sessions in self._sessions.values() for session in sessions]
+        for session in told:
+            session.send(Bye(stopping=True, boot=boot))
+            session.close()
+        if told:
+            # An end while they still send would be a reset, and the good-bye might get lost.
+            await asyncio.wait([session.ended for session in told], timeout=_GOODBYE_S)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -220,6 +230,8 @@ class ControlPort:
             try:
                 connection, address = await loop.sock_accept(self._listener)
             except OSError as error:
+                if self._stopping:
+                    return
                 # Out of descriptors, or a connection that ended meanwhile: go on.
                 _log.warning("accepting failed: %s", error)
                 await asyncio.sleep(0.1)
@@ -244,7 +256,7 @@ class ControlPort:
         try:
             connection.setblocking(False)
             async with asyncio.timeout(_PEEK_S):
-                name = await _peek_name(connection)
+                name = await tls.name_of(connection)
             if name == tls.SNI_CONTROL:
                 session = await self._answer(connection)
             elif name in tls.SNI_NAMES:
@@ -357,6 +369,9 @@ class ControlPort:
 
     def _enrol(self, session: Session) -> bool:
         """Decide which of the sessions to one member stay; False if not the new one."""
+        if self._stopping:
+            session.abort()
+            return False
         if not self._is_the_one(session):
             session.send(Err("clone"))
             session.close()
@@ -466,27 +481,3 @@ def _only(relays: tuple[Relay, ...], wanted: int) -> tuple[Relay, ...]:
     if not wanted:
         return ()
     return tuple(relay for relay in relays if wanted >> relay.beacon.id & 1)
-
-
-async def _peek_name(connection: socket.socket) -> str:
-    """Wait for the server name of a connection, its bytes left unread."""
-    loop = asyncio.get_running_loop()
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            name = tls.peek(connection)
-            if name is not None:
-                return name
-            # What was peeked stays readable, so there is nothing to wait on but time.
-            await asyncio.sleep(_PEEK_AGAIN_S)
-            continue
-        readable = loop.create_future()
-        loop.add_reader(connection, _resolve, readable)
-        try:
-            await readable
-        finally:
-            loop.remove_reader(connection)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -57,6 +57,11 @@ class Session:
         self._channel = channel
 
     @property
+    def ended(self) -> asyncio.Future[NoSession]:
+        """Done when the connection is over."""
+        return self._channel.ended
+
+    @property
     def answered_at(self) -> float:
         """The last round trip."""
         return self._trips.answered_at

@@ -18,7 +18,9 @@ Edge: sockets.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import socket
 import ssl
@@ -34,6 +36,7 @@ SNI_NAMES = frozenset({SNI_CONTROL, SNI_RPC, SNI_JOIN})
 # X509_V_FLAG_NO_CHECK_TIME; the `ssl` module has no name for it.
 _NO_CHECK_TIME = 0x200000
 _PEEK_BYTES = 4096
+_AGAIN_S = 0.02
 
 
 class NotOurHello(ValueError):
@@ -187,5 +190,34 @@ def peek_server_name(connection: socket.socket, timeout_s: float = 5.0) -> str:
         if name is not None:
             return name
         # Part of a ClientHello stays readable, so there is nothing to wait on but time.
-        time.sleep(min(0.02, left))
+        time.sleep(min(_AGAIN_S, left))
     raise NotOurHello("no ClientHello in time")
+
+
+async def name_of(connection: socket.socket) -> str:
+    """Wait for the server name of a connection in a loop, its bytes left unread.
+
+    Raises:
+        NotOurHello: the other side speaks something else or has closed.
+        OSError: the connection failed.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            name = peek(connection)
+            if name is not None:
+                return name
+            # What was peeked stays readable, so there is nothing to wait on but time.
+            await asyncio.sleep(_AGAIN_S)
+            continue
+        readable = loop.create_future()
+        loop.add_reader(connection, _resolve, readable)
+        try:
+            await readable
+        finally:
+            loop.remove_reader(connection)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,23 @@ def test_many_silent_connections_do_not_delay_a_member(room: Room) -> None:
             slowest = max(slowest, time.monotonic() - began)
         assert slowest < 1
     assert room.view.role is ControlRole.PRIMARY
+
+
+def test_a_server_that_stops_refuses_who_calls_as_soon_as_it_has_said_good_bye(
+    tmp_path: Path,
+) -> None:
+    """Else who missed the good-bye waits in a queue that nobody serves, and learns nothing."""
+    made = Room(0, tmp_path / "room")
+    caller = Member(ServerId(1), "127.0.0.1", 1, identity(1).certificate_b64)
+    made.room.set_members((made.member(), caller), CLUSTER)
+    made.wait(lambda view: view.role is ControlRole.PRIMARY)
+    port = made.room.port
+    with _calling(made, 1) as calling, ThreadPoolExecutor(1) as pool:
+        calling.send(_hello(1))
+        calling.receive_kind("HELLO")
+        stopped = pool.submit(made.stop)
+        assert calling.receive_kind("BYE")["stopping"] is True
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 10)
+        calling.close()
+        stopped.result(60)
