@@ -14,25 +14,34 @@ from configrepo.model import Block, Document
 def canonical_text(document: Document) -> str:
     """The text of a whole configuration, as it is saved; ends with `end`."""
     lines: list[str] = []
-    if document.header:
-        lines += ["!", *_comments(document.header), "!"]
     before: str | None = None
     for block in document.blocks:
         if before is not None and block.words[0] != before:
             lines.append("!")
         before = block.words[0]
         lines += _block_lines(block)
-    if document.blocks:
-        lines.append("!")
-    if document.trailing:
-        lines += [*_comments(document.trailing), "!"]
-    lines.append("end\n")
-    return "\n".join(lines)
+    lines.append(ending(document, any_block=bool(document.blocks)))
+    return heading(document) + "\n".join(lines)
+
+
+def heading(document: Document) -> str:
+    """What stands before the first block."""
+    return _text("!", *_comments(document.header), "!") if document.header else ""
+
+
+def ending(document: Document, *, any_block: bool) -> str:
+    """What stands behind the last block, if there is any; ends with `end`."""
+    trailing = (*_comments(document.trailing), "!") if document.trailing else ()
+    return _text(*(("!",) if any_block else ()), *trailing, "end")
+
+
+def _text(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
 
 
 def block_text(block: Block) -> str:
     """The text of one block with its comments before it, as its file holds it."""
-    return "\n".join(_block_lines(block)) + "\n"
+    return _text(*_block_lines(block))
 
 
 def _block_lines(block: Block) -> list[str]:

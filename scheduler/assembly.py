@@ -32,6 +32,7 @@ from scheduler.doors import Doors
 from scheduler.drafts import Drafts
 from scheduler.drift import ROUTE as DRIFT_ROUTE
 from scheduler.editing import Editing
+from scheduler.expected import ExpectedHashes
 from scheduler.founding import keyring_path, signer_of
 from scheduler.gate_trail import GateTrail
 from scheduler.gathering import Gathering
@@ -72,6 +73,7 @@ JOB_THREADS = {
     "elections": 1,
     "members": 1,
     "collect": 1,
+    "disk": 1,
     "fetch": 1,
     "upkeep": 1,
     "mirror": 1,
@@ -258,7 +260,7 @@ class Assembly:
         self.gathering = Gathering(
             self.me,
             self.store,
-            self.vault,
+            ExpectedHashes(self.store, lambda: self.vault.keyring, self.vault.reseal),
             self.roster,
             self.changes,
             self.submission,

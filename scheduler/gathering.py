@@ -1,7 +1,7 @@
 """Gathers the facts that the overview is made of.
 
-What costs something is remembered per commit: the hash that a server should run, and how
-far a commit is behind another.
+What costs something is remembered: the hash that a server should run (`scheduler.expected`),
+and how far a commit is behind another.
 
 Core: asks the parts of the running server.
 """
@@ -9,19 +9,18 @@ Core: asks the parts of the running server.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
-from configrepo.errors import ConfigRepoError, UnreadableConfig
+from configrepo.errors import ConfigRepoError
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId, Store
 from scheduler.changes import Changes
 from scheduler.control_view import ControlView
+from scheduler.expected import ExpectedHashes
 from scheduler.observing import Observer
 from scheduler.overview import STALE_S, Facts, Report
 from scheduler.roster import Roster
 from scheduler.submission import Submission
-from scheduler.vault import Vault
 
 
 class Gathering:
@@ -31,7 +30,7 @@ class Gathering:
         self,
         me: ServerId,
         store: Store,
-        vault: Vault,
+        expected: ExpectedHashes,
         roster: Roster,
         changes: Changes,
         submission: Submission,
@@ -44,7 +43,7 @@ class Gathering:
     ) -> None:
         self._me = me
         self._store = store
-        self._vault = vault
+        self._expected = expected
         self._roster = roster
         self._changes = changes
         self._submission = submission
@@ -54,7 +53,6 @@ class Gathering:
         self._own_record = own_record
         self._push_errors = push_errors
         self._alarms = alarms
-        self._expected: tuple[tuple[str, str], dict[ServerId, str]] = (("", ""), {})
 
     def facts(self) -> Facts:
         """Everything that is known now."""
@@ -74,7 +72,7 @@ class Gathering:
             control=control,
             head=head,
             reports=reports,
-            expected=self._expected_hashes(head, servers),
+            expected=self._expected.at(head, servers),
             behind={server: self._behind(head, commit) for server, commit in running.items()},
             pushes=self._push_errors(),
             alarms=self._alarms(),
@@ -117,21 +115,6 @@ class Gathering:
 
     def _said(self) -> dict[ServerId, tuple[Report, float]]:
         return {**self._observer.reports(), self._me: (self._own_report(), 0.0)}
-
-    def _expected_hashes(
-        self, head: CommitId, servers: tuple[ServerId, ...]
-    ) -> Mapping[ServerId, str]:
-        key = (head, self._vault.keyring.current_key_id)
-        expected = self._expected
-        if expected[0] != key:
-            expected = self._expected = (key, {})
-        known = expected[1]
-        for server in servers:
-            if server not in known:
-                # A commit can arrive before the key that it is sealed with.
-                with suppress(UnreadableConfig):
-                    known[server] = self._vault.running_hash(self._store.files(head), str(server))
-        return dict(known)
 
     def _behind(self, head: CommitId, running: str | None) -> int:
         if running is None:

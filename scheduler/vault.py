@@ -18,8 +18,6 @@ from configrepo.layout import document_of
 from configrepo.model import Document, Files
 from configrepo.sealing import Keyring
 from configrepo.secrets import reseal_files, seal_document, seal_files
-from configrepo.writer import canonical_text
-from scheduler.applying import text_hash
 
 
 class Vault:
@@ -105,7 +103,3 @@ class Vault:
         return document_of(
             self.reseal({p: t for p, t in files.items() if p.startswith(scope)}), server
         )
-
-    def running_hash(self, files: Files, server: str) -> str:
-        """The hash that `server` must report when it runs these files."""
-        return text_hash(canonical_text(self.effective(files, server)))

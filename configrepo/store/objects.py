@@ -224,6 +224,10 @@ class Objects:
             for item in found.iteritems()
         ]
 
+    def folders(self, tree: str) -> dict[str, str]:
+        """The ids of the trees directly in a tree, by name."""
+        return {one.path: one.blob for one in self.children(tree) if one.mode == DIRECTORY}
+
     def _signed_by(self, commit: CommitId) -> str | None:
         with self._lock:
             found = self._commit(commit)

@@ -219,6 +219,13 @@ class Store:
         """The files of a commit's tree without their texts."""
         return self.objects.entries(commit)
 
+    def folders(self, commit: CommitId, inside: str = "") -> dict[str, str]:
+        """The tree ids of the folders directly in one of a commit ("": at its root)."""
+        found = self.objects.folders(self.objects.tree_id(commit))
+        if not inside:
+            return found
+        return self.objects.folders(found[inside]) if inside in found else {}
+
     def changed_paths(self, old: CommitId | None, new: CommitId) -> tuple[str, ...]:
         """The paths whose files differ between two commits, sorted."""
         before = {} if old is None else self.entries(old)

@@ -12,6 +12,7 @@ import pytest
 from configrepo.members import Member
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole, ControlView, PeerView
+from scheduler.expected import ExpectedHashes
 from scheduler.gathering import Gathering
 from scheduler.observing import Observer
 from scheduler.overview import STALE_S, Report, overview_of, report_to_json
@@ -43,7 +44,9 @@ class World:
         self.gathering = Gathering(
             ZERO,
             self.server.store,
-            self.server.vault,
+            ExpectedHashes(
+                self.server.store, lambda: self.server.vault.keyring, self.server.vault.reseal
+            ),
             self.server.roster,
             changes,
             Submission(ZERO, self.server.store, changes, alone, lambda: (), self._call),

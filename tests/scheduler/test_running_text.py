@@ -13,6 +13,7 @@ from configrepo.parser import read
 from configrepo.sealing import Keyring
 from configrepo.store import CommitId
 from scheduler.applying import Applier, ApplyCommands
+from scheduler.expected import ExpectedHashes
 from scheduler.running_text import RunningText
 from scheduler.vault import Vault
 from tests.support.replicas import Replica
@@ -43,7 +44,8 @@ class Site:
         return Applier(state, ServerId(1), self.replica.store, texts, commands, lambda: now)
 
     def expected(self, commit: CommitId) -> str:
-        return self.vault.running_hash(self.replica.store.files(commit), "1")
+        hashes = ExpectedHashes(self.replica.store, lambda: self.vault.keyring, self.vault.reseal)
+        return hashes.at(commit, (ServerId(1),))[ServerId(1)]
 
 
 @pytest.fixture
