@@ -45,6 +45,7 @@ from scheduler.membership import Membership
 from scheduler.observing import LOST, Observer
 from scheduler.overview import overview_of
 from scheduler.people import People
+from scheduler.preparing import Preparing
 from scheduler.reactions import Parts, Reactions, target_of
 from scheduler.receiving import Receiver
 from scheduler.replication import Replicator, Seams
@@ -77,6 +78,7 @@ JOB_THREADS = {
     "fetch": 1,
     "upkeep": 1,
     "mirror": 1,
+    "prepare": 1,
 }
 
 
@@ -442,6 +444,7 @@ class Assembly:
         self.clock.every(2.0, self.observer.observe, "observe", "observe")
         self.clock.every(2.0, self._sample, "sample", "sample")
         self.clock.every(1.0, self.watching.run, "elections", "elections")
+        self.clock.every(1.0, Preparing(self.changes).run, "prepare", "prepare")
         self.doors.set()
         self.control.start()
         self.stack.callback(self.control.stop)

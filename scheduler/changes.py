@@ -204,6 +204,18 @@ class Changes:
         assert head is not None, "every server has a line from its first start"
         return head
 
+    def prepare(self) -> CommitId:
+        """Work out ahead what the next commit wants to know of the newest commit; returns it.
+
+        What is read and checked here is kept by its text, so that the first person who
+        commits after a start does not wait for it.
+        """
+        head = self.head()
+        files = self._store.files(head)
+        if not has_error(_problems(files)):
+            self._seal(files)
+        return head
+
     def compare(
         self,
         base: str,

@@ -80,8 +80,8 @@ class ExpectedHashes:
         for path, text in self._store.files(commit).items():
             if path.startswith("common/"):
                 common[path] = text
-            elif (server := server_of(path)) in own:
-                own[server][path] = text
+            elif (folder := server_of(path)) in own:
+                own[folder][path] = text
         made: dict[tuple[str, str], str] = {}
         for server, key in missing.items():
             if key not in made:
