@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from configrepo.model import ServerId
 from scheduler.views import BlockView, ConfigurationView
 
-PAGE_BLOCKS = 400
+PAGE_BLOCKS = 200
 LINES_SHOWN = 3
 COMMON = "common"
 SECTION_ORDER = (
@@ -83,18 +83,21 @@ class BlockTree:
 
 def block_tree(view: ConfigurationView, wanted: Filter) -> BlockTree:
     """Select, order and group the blocks that `wanted` asks for."""
-    entries = sorted(
-        (e for block in view.blocks if (e := _entry(block, wanted)) is not None), key=_order
-    )
-    pages = max(1, -(-len(entries) // PAGE_BLOCKS))
+    needle = wanted.text.casefold().strip()
+    sections = sorted({block.section for block in view.blocks}, key=_section_rank)
+    rank = {section: place for place, section in enumerate(sections)}
+    found = [block for block in view.blocks if _wanted(block, wanted, needle)]
+    found.sort(key=lambda b: (rank[b.section], -1 if b.server is None else b.server, b.title))
+    pages = max(1, -(-len(found) // PAGE_BLOCKS))
     page = min(max(1, wanted.page), pages)
+    shown = found[(page - 1) * PAGE_BLOCKS : page * PAGE_BLOCKS]
     return BlockTree(
-        groups=tuple(_groups(entries[(page - 1) * PAGE_BLOCKS : page * PAGE_BLOCKS])),
-        found=len(entries),
+        groups=tuple(_groups([_entry(block, needle) for block in shown])),
+        found=len(found),
         total=len(view.blocks),
         page=page,
         pages=pages,
-        sections=tuple(sorted({b.section for b in view.blocks}, key=_section_rank)),
+        sections=tuple(sections),
         servers=tuple(sorted({b.server for b in view.blocks if b.server is not None})),
     )
 
@@ -107,29 +110,26 @@ def server_title(server: ServerId | None, names: Mapping[ServerId, str]) -> str:
     return f"BQN {server} ({name})" if name else f"BQN {server}"
 
 
-def _entry(block: BlockView, wanted: Filter) -> Entry | None:
+def _wanted(block: BlockView, wanted: Filter, needle: str) -> bool:
     if wanted.section and block.section != wanted.section:
-        return None
+        return False
     if wanted.server and wanted.server != (COMMON if block.server is None else str(block.server)):
-        return None
-    needle = wanted.text.casefold().strip()
-    if not needle or needle in block.title.casefold() or needle in block.path.casefold():
+        return False
+    return not needle or _named(block, needle) or needle in block.text.casefold()
+
+
+def _named(block: BlockView, needle: str) -> bool:
+    return needle in block.title.casefold() or needle in block.path.casefold()
+
+
+def _entry(block: BlockView, needle: str) -> Entry:
+    if not needle or _named(block, needle):
         return _cut(block, [line.strip() for line in block.text.splitlines()[1:]])
-    lines = [line.strip() for line in block.text.splitlines() if needle in line.casefold()]
-    return _cut(block, lines) if lines else None
+    return _cut(block, [x.strip() for x in block.text.splitlines() if needle in x.casefold()])
 
 
 def _cut(block: BlockView, lines: list[str]) -> Entry:
     return Entry(block, tuple(lines[:LINES_SHOWN]), max(0, len(lines) - LINES_SHOWN))
-
-
-def _order(entry: Entry) -> tuple[tuple[int, str], int, str]:
-    block = entry.block
-    return (
-        _section_rank(block.section),
-        -1 if block.server is None else int(block.server),
-        block.title,
-    )
 
 
 def _section_rank(section: str) -> tuple[int, str]:

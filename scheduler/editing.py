@@ -10,6 +10,7 @@ Core: works on a store and the drafts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from configrepo.errors import NotFound, UnreadableConfig
 from configrepo.layout import (
@@ -77,6 +78,7 @@ class Editing:
         self._members = members
         self._running = running
         self._saved = saved
+        self._listed: tuple[str, Mapping[str, BlockView]] = ("", {})
 
     # --- looking ----------------------------------------------------------------------
 
@@ -86,21 +88,27 @@ class Editing:
         files = self._store.files(head)
         candidate = self._drafts.candidate(person)
         edits = candidate.changes if candidate else {}
-        shown = lay_over(files, edits)
-        blocks = tuple(
-            BlockView(
-                path=path,
-                title=title_of(path, text),
-                section=section_of(path),
-                server=_owner(path),
-                text=text,
-                edited=path in edits,
-            )
-            for path, text in sorted(shown.items())
-            if _shown(path)
-        )
+        blocks = {**self._committed(head, files)}
+        for path, text in edits.items():
+            blocks.pop(path, None)
+            if text is not None and _shown(path):
+                blocks[path] = replace(_block(path, text), edited=True)
         removed = tuple(path for path, text in edits.items() if text is None and path in files)
-        return ConfigurationView(head, blocks, removed)
+        shown = sorted(blocks) if edits else blocks
+        return ConfigurationView(head, tuple([blocks[path] for path in shown]), removed)
+
+    def _committed(self, head: CommitId, files: Files) -> Mapping[str, BlockView]:
+        """The blocks of a commit by path, sorted; those that the last one had are taken over."""
+        known, before = self._listed
+        if known == head:
+            return before
+        listed: dict[str, BlockView] = {}
+        for path in sorted(files):
+            if _shown(path):
+                old, text = before.get(path), files[path]
+                listed[path] = old if old and old.text == text else _block(path, text)
+        self._listed = (head, listed)
+        return listed
 
     def saved_text(self, server: ServerId, revision: str | None) -> str:
         """See `Desk.saved_text`. Raises NotFound."""
@@ -340,6 +348,10 @@ def _with_trailers(revision: Revision) -> str:
 
 def _shown(path: str) -> bool:
     return path.startswith(SHARED) and not path.endswith("/comments.conf")
+
+
+def _block(path: str, text: str) -> BlockView:
+    return BlockView(path, title_of(path, text), section_of(path), _owner(path), text)
 
 
 def _owner(path: str) -> ServerId | None:

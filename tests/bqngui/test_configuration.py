@@ -7,9 +7,11 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bqngui.block_tree import PAGE_BLOCKS
 from bqngui.configuration import PAGE_LINES
 from scheduler.views import CandidateView, Person, Role
 from tests.bqngui.conftest import OpenSite
+from tests.support import fake_scenes
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import ADMINISTRATOR, FakeDesk
 from tests.support.site import Site
@@ -45,6 +47,29 @@ def test_the_list_is_filtered_by_text_section_and_part(site: Site) -> None:
     assert "hostname bqn1" in found
     assert "hostname bqn0" not in found
     assert "No block matches" in visitor.get("/configuration?q=no+such+thing").text
+
+
+def test_thousands_of_blocks_are_sent_page_by_page_and_found_by_the_filter(
+    open_site: OpenSite,
+) -> None:
+    many = {
+        f"common/policy/rate/many-{n:04}.conf": f"policy rate many-{n:04}\n downlink rate 1\n"
+        for n in range(5_000)
+    }
+    files = {**fake_scenes.cluster_files((0, 1)), **many}
+    site = open_site(FakeDesk(fake_scenes.overview_of([0, 1]), files))
+    visitor = site.visitor(Role.VIEWER)
+    total = len(site.desk.configuration(ADMINISTRATOR).blocks)
+    page = visitor.get("/configuration")
+    assert page.text.count('class="block-name"') == PAGE_BLOCKS
+    assert len(page.text) < 150_000
+    assert f"{total:,} blocks, page 1 of 26" in page.text
+    found = visitor.get("/configuration?q=MANY-499&section=Rates,+flows,+monitoring").text
+    assert f"10 of {total:,} blocks" in found
+    assert "many-4999" in found
+    second = visitor.get("/configuration?q=many&page=2").text
+    assert "many-0200" in second
+    assert 'href="/configuration?q=many&amp;section=&amp;server=&amp;page=3"' in second
 
 
 def test_a_viewer_sees_a_block_but_cannot_change_it(site: Site) -> None:

@@ -79,6 +79,21 @@ def test_a_candidate_is_seen_compared_and_committed_by_its_person_only(room: Roo
     assert room.commit(OPERATOR, "r1").repeated
 
 
+def test_the_list_of_blocks_is_made_anew_only_where_a_commit_changed_it(room: Room) -> None:
+    before = {b.path: b for b in room.editing.configuration(OPERATOR).blocks}
+    room.edited("ntp\n server 192.0.2.7\n")
+    room.edited("", "common/dos.conf")
+    seen = room.editing.configuration(OPERATOR)
+    assert (seen.removed, "common/dos.conf" in before) == (("common/dos.conf",), True)
+    assert [b.path for b in seen.blocks] == sorted(before.keys() - {"common/dos.conf"})
+    room.commit(OPERATOR, "r1")
+    after = {b.path: b for b in room.editing.configuration(OPERATOR).blocks}
+    assert after.keys() == before.keys() - {"common/dos.conf"}
+    assert after[NTP].text == "ntp\n server 192.0.2.7\n"
+    assert not after[NTP].edited
+    assert all(after[path] is before[path] for path in after if path != NTP)
+
+
 def test_a_text_that_cannot_be_read_changes_nothing_and_names_its_places(room: Room) -> None:
     outcome = room.editing.edit(OPERATOR, NTP, "ntp\n server\n server not-an-address extra\n")
     assert isinstance(outcome, Refused)
