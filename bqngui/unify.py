@@ -1,8 +1,9 @@
 """Administration, Unify: settle the differences of a joining server, look at the effect, commit.
 
 The answers are kept by the desk: they survive a reload, a restart and a colleague. One form
-holds all rows; with JavaScript it is saved on every change (static/unify.js), without it
-by a button. Nothing is committed while a row is open: the desk refuses, not the page.
+holds the rows of a page; with JavaScript it is saved on every change (static/unify.js),
+without it by the buttons, those that lead to the other pages included. Nothing is committed
+while a row is open: the desk refuses, not the page.
 
 Edge: HTTP.
 """
@@ -10,29 +11,35 @@ Edge: HTTP.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from bqngui.authorization import needs
-from bqngui.candidate import tell_committed
+from bqngui.candidate import scope_words, tell_committed
 from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.problem_list import ShownProblem, has_error, shown_problems
 from bqngui.review import FileDiff, file_diffs
 from bqngui.shell import desk
 from bqngui.unify_rows import (
+    PAGE_ROWS,
     Group,
     Names,
+    Places,
     Said,
     answer_open_rows,
     groups_of,
     names_of,
+    places_of,
     read_answers,
+    title_of,
     worth_telling,
 )
 from configrepo.model import Problem
+from configrepo.unify import RowId
 from scheduler.views import Committed, Comparison, Disagreed, Refused, Role, Unification
 
 blueprint = Blueprint("unify", __name__, url_prefix="/unify")
@@ -42,14 +49,42 @@ MOST_MESSAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Where a row is: its page and its number."""
+
+    page: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A group of the whole unification, and the page on which it begins."""
+
+    name: str
+    title: str
+    count: int
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnifyPage:
-    """The rows and how far the answers are; `refused` is why the last save failed."""
+    """The rows of a page and how far the answers are; `refused` is why the last save failed.
+
+    `problem_rows` are the rows with problems, on whichever page they are.
+    """
 
     waiting: Unification
     names: Names
     groups: tuple[Group, ...]
-    problem_rows: tuple[int, ...]
+    places: Places
+    page: int
+    problem_rows: tuple[RowId, ...]
     refused: str = ""
+
+    @property
+    def pages(self) -> int:
+        """How many pages of rows there are."""
+        return self.places.pages
 
     @property
     def open_count(self) -> int:
@@ -59,17 +94,39 @@ class UnifyPage:
     @property
     def asked(self) -> int:
         """How many rows want an answer at all."""
-        return sum(len(group.rows) for group in self.groups if not group.settled)
+        return self.places.asked
 
     @property
-    def first_open(self) -> int | None:
-        """The number of the first open row."""
-        return next((r.number for g in self.groups for r in g.rows if r.open), None)
+    def first_open(self) -> Link | None:
+        """The first open row, if there is one of this page."""
+        return self._first(self.waiting.open_rows)
+
+    @property
+    def first_problem(self) -> Link | None:
+        """The same for rows with problems."""
+        return self._first(self.problem_rows)
+
+    def _first(self, rows: Sequence[RowId]) -> Link | None:
+        links = [Link(self.places.page_of(row), self.places.numbers[row]) for row in rows]
+        return min(links, key=lambda link: (link.page != self.page, link.number), default=None)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """All groups, wherever they are."""
+        return tuple(
+            Kind(name, title_of(name, self.waiting), count, 1 + (first - 1) // PAGE_ROWS)
+            for name, first, count in self.places.groups()
+        )
 
     @property
     def general(self) -> tuple[Problem, ...]:
         """Problems of the result that belong to no row."""
         return worth_telling(self.waiting.problems.get("", ()))
+
+    @property
+    def own_files(self) -> tuple[tuple[str, str], ...]:
+        """The server-specific files; they stand behind the last row."""
+        return tuple(sorted(self.waiting.proposal.server_specific.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +154,13 @@ class EffectPage:
         return self.comparison is not None and not has_error(self.comparison.problems)
 
 
-def unify_page(waiting: Unification, refused: str = "") -> UnifyPage:
-    """Lay out a unification."""
-    groups = groups_of(waiting)
-    rows = [row for group in groups for row in group.rows]
-    faulty = tuple(row.number for row in rows if row.problems)
-    return UnifyPage(waiting, names_of(waiting), groups, faulty, refused)
+def unify_page(waiting: Unification, page: int, refused: str = "") -> UnifyPage:
+    """Lay out a page of a unification; one that does not exist is the last one."""
+    places = places_of(waiting.proposal.rows)
+    page = min(max(1, page), places.pages)
+    faulty = tuple(row.id for row in places.rows if worth_telling(waiting.problems.get(row.id, ())))
+    groups = groups_of(waiting, places, page)
+    return UnifyPage(waiting, names_of(waiting), groups, places, page, faulty, refused)
 
 
 @blueprint.get("")
@@ -112,33 +170,40 @@ def show() -> ResponseReturnValue:
     waiting = desk().unification()
     if waiting is None:
         return render_template("unify/nothing.html")
-    return render_template("unify/index.html", page=unify_page(waiting))
+    page = unify_page(waiting, request.args.get("page", 1, type=int))
+    return render_template("unify/index.html", page=page)
 
 
 @blueprint.post("")
 @needs(Role.ADMINISTRATOR)
 def save() -> ResponseReturnValue:
-    """Keep the answers of the whole form; then stay, or go on to the effect."""
+    """Keep the answers of the form; then stay, go to another page, or on to the effect."""
     waiting = desk().unification()
     if waiting is None:
         return render_template("unify/nothing.html"), 409
-    said = read_answers(waiting.proposal.rows, request.form)
+    said, here = read_answers(waiting, request.form), _page_posted()
     action = request.form.get("action", "save")
+    turns = action.startswith("page-")
     if action.startswith("open-rows-"):
         said = answer_open_rows(waiting, said, action.removeprefix("open-rows-"))
     match desk().answer(current_person(), said.answers, said.acknowledged):
         case Refused(sentence=sentence):
-            page = unify_page(_with(waiting, said), sentence)
+            page = unify_page(_with(waiting, said), here, sentence)
             return render_template("unify/index.html", page=page), 422
         case Unification() as kept if action == "compare" and kept.open_rows:
             sentence = _still_open(len(kept.open_rows))
-            return render_template("unify/index.html", page=unify_page(kept, sentence)), 422
-        case kept if faulty := _faulty_rows(kept):
-            page = unify_page(kept, f"Your answers are kept. {faulty} to correct.")
+            page = unify_page(kept, _page_of(kept, kept.open_rows, here), sentence)
             return render_template("unify/index.html", page=page), 422
-        case _:
-            target = "unify.compare" if action == "compare" else "unify.show"
-            return redirect(url_for(target), 303)
+        case Unification() as kept if not turns and (faulty := _faulty(kept)):
+            sentence = f"Your answers are kept. {_rows_have(len(faulty))} to correct."
+            page = unify_page(kept, _page_of(kept, faulty, here), sentence)
+            return render_template("unify/index.html", page=page), 422
+        case _ if action == "compare":
+            return redirect(url_for("unify.compare"), 303)
+        case kept:
+            flash(_kept_words(kept), "success")
+            target = _number(action.removeprefix("page-"), here)
+            return redirect(url_for("unify.show", page=target if target > 1 else None), 303)
 
 
 @blueprint.post("/answers")
@@ -148,12 +213,12 @@ def keep() -> ResponseReturnValue:
     waiting = desk().unification()
     if waiting is None:
         return jsonify(refused="No unification is waiting any more. Load the page again."), 409
-    said = read_answers(waiting.proposal.rows, request.form)
+    said = read_answers(waiting, request.form)
     match desk().answer(current_person(), said.answers, said.acknowledged):
         case Refused(sentence=sentence):
             return jsonify(refused=sentence), 422
         case kept:
-            page = unify_page(kept)
+            page = unify_page(kept, _page_posted())
     rows = [row for group in page.groups for row in group.rows]
     return jsonify(
         status=render_template("unify/_status.html", page=page),
@@ -164,6 +229,22 @@ def keep() -> ResponseReturnValue:
             if row.problems
         },
     )
+
+
+def _page_posted() -> int:
+    """The page that the form is on."""
+    return _number(request.form.get("page", ""), 1)
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else otherwise
+
+
+def _page_of(waiting: Unification, rows: Sequence[RowId], here: int) -> int:
+    """The page to correct something on: this one if one of these rows is on it."""
+    places = places_of(waiting.proposal.rows)
+    pages = {places.page_of(row) for row in rows}
+    return here if here in pages else min(pages)
 
 
 @blueprint.get("/compare")
@@ -237,7 +318,7 @@ def _effect(
         added=file_diffs(added, url_for(".patch")),
         message=message,
         request_id=request_id,
-        servers=tuple(f"BQN {s}" for s in comparison.servers) if comparison else (),
+        servers=scope_words(overview, comparison.servers) if comparison else (),
         problems=tuple(shown_problems(worth_telling(comparison.problems))) if comparison else (),
         read_only_reason=overview.read_only_reason,
         refused=refused,
@@ -249,13 +330,23 @@ def _with(waiting: Unification, said: Said) -> Unification:
     return replace(waiting, answers=said.answers, acknowledged=said.acknowledged)
 
 
-def _faulty_rows(waiting: Unification) -> str:
-    """How many answers cannot be used, in words; "" if all can."""
-    count = sum(
-        row.id in waiting.answers and has_error(waiting.problems.get(row.id, ()))
+def _faulty(waiting: Unification) -> tuple[RowId, ...]:
+    """The rows whose answers cannot be used."""
+    return tuple(
+        row.id
         for row in waiting.proposal.rows
+        if row.id in waiting.answers and has_error(waiting.problems.get(row.id, ()))
     )
-    return "" if count == 0 else f"{count} row{' has' if count == 1 else 's have'} an error"
+
+
+def _rows_have(count: int) -> str:
+    return f"{count} row{' has' if count == 1 else 's have'} an error"
+
+
+def _kept_words(waiting: Unification) -> str:
+    left = len(waiting.open_rows)
+    rows = "1 row is" if left == 1 else f"{left} rows are"
+    return f"Your answers are saved. {f'{rows} still open.' if left else 'No row is open.'}"
 
 
 def _still_open(count: int) -> str:

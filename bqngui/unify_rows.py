@@ -4,7 +4,8 @@ Each row offers the values of the servers by their names. The radio of a row is 
 `take:<row id>` and says proposal, cluster, joiner, both, base or edit; the text of an edit
 is `edit:<row id>`. Rows that would change what runs now start without a choice: choosing
 anything but the cluster's value is the acknowledgement. Names carry the row id, not its
-number, so an answer stays with its row when the list changes meanwhile.
+number, so an answer stays with its row when the list changes meanwhile. A form holds the rows
+of one page; the answers to all others stay as they are.
 
 It knows nothing of requests or HTML.
 
@@ -13,8 +14,10 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 from bqngui.diff import visible
@@ -29,6 +32,10 @@ _SIDES: tuple[Literal["cluster", "joiner", "both", "base"], ...] = (
     "base",
 )
 _ASKED = ("disagreement", "changes-running")
+_ORDER = (*_ASKED, "addition", "kept", "same")
+
+PAGE_ROWS = 100
+MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +71,48 @@ class ShownRow:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows of one kind under a heading; `settled` ones are settled and only can be overridden."""
+    """Rows of one kind under a heading; `settled` ones are settled and only can be overridden.
+
+    `rows` are those of the page that is shown, the first of them is number `first` of `count`.
+    """
 
     name: str
     title: str
     explanation: str
     rows: tuple[ShownRow, ...]
     settled: bool
-    open_count: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the rows of a unification are: questions first, cut into pages."""
+
+    rows: tuple[UnifyRow, ...]
+    numbers: Mapping[RowId, int]
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are; at least one."""
+        return max(1, -(-len(self.rows) // PAGE_ROWS))
+
+    @property
+    def asked(self) -> int:
+        """How many rows want an answer."""
+        return sum(row.group in _ASKED for row in self.rows)
+
+    def page_of(self, row: RowId) -> int:
+        """The page that a row is on."""
+        return 1 + (self.numbers[row] - 1) // PAGE_ROWS
+
+    def groups(self) -> Iterator[tuple[str, int, int]]:
+        """Each kind of rows with the number of its first row and how many there are."""
+        first = 1
+        for name, rows in groupby(self.rows, attrgetter("group")):
+            count = sum(1 for _ in rows)
+            yield name, first, count
+            first += count
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,48 +134,71 @@ class Names:
 
 def names_of(waiting: Unification) -> Names:
     """The names of the two sides, as people say them."""
+    if len(waiting.servers) > MOST_NAMED:
+        running = f"the {len(waiting.servers)} servers"
+        return Names(waiting.cluster_name, f"BQN {waiting.joiner}", running)
     servers = [f"BQN {s}" for s in waiting.servers]
     running = " and ".join(filter(None, [", ".join(servers[:-1]), servers[-1] if servers else ""]))
     return Names(waiting.cluster_name, f"BQN {waiting.joiner}", running)
 
 
-def groups_of(waiting: Unification) -> tuple[Group, ...]:
-    """All rows in their groups, questions first; empty groups are left out."""
-    names, count = names_of(waiting), len(waiting.servers)
-    running = f"what {names.running} run{'s' if count == 1 else ''} now"
-    kinds = (
-        ("disagreement", "Disagreements", "Both sides set these in different ways. Choose."),
-        (
-            "changes-running",
+def places_of(rows: Sequence[UnifyRow]) -> Places:
+    """Put the rows in the order of the page."""
+    ordered = tuple(sorted(rows, key=lambda row: _ORDER.index(row.group)))
+    return Places(ordered, {row.id: number for number, row in enumerate(ordered, 1)})
+
+
+def groups_of(waiting: Unification, places: Places, page: int) -> tuple[Group, ...]:
+    """The rows of a page in their groups, questions first."""
+    names = names_of(waiting)
+    still_open = frozenset(waiting.open_rows)
+    start, end = (page - 1) * PAGE_ROWS, page * PAGE_ROWS
+    shown = [
+        _shown(row, number, waiting, names, row.id in still_open)
+        for number, row in enumerate(places.rows[start:end], start + 1)
+    ]
+    groups = []
+    for name, first, count in places.groups():
+        rows = tuple(row for row in shown if row.row.group == name)
+        if rows:
+            title, explanation = _words(name, names, len(waiting.servers))
+            settled = name not in _ASKED
+            position = rows[0].number - first + 1
+            groups.append(Group(name, title, explanation, rows, settled, position, count))
+    return tuple(groups)
+
+
+def title_of(name: str, waiting: Unification) -> str:
+    """The heading of a group."""
+    return _words(name, names_of(waiting), len(waiting.servers))[0]
+
+
+def _words(name: str, names: Names, servers: int) -> tuple[str, str]:
+    """Heading and explanation of a group."""
+    running = f"what {names.running} run{'s' if servers == 1 else ''} now"
+    return {
+        "disagreement": ("Disagreements", "Both sides set these in different ways. Choose."),
+        "changes-running": (
             f"Changes {running}",
             f"Only {names.joiner} differs from the factory default here. "
             f"Acknowledge each change, or keep {_possessive(names.cluster)} value.",
         ),
-        ("addition", f"New for {names.running}", f"{names.joiner} has them; they are added."),
-        ("kept", f"Kept from {names.cluster}", f"{names.joiner} gets them."),
-        ("same", "The same on both sides", "Nothing changes."),
-    )
-    numbers = {row.id: number for number, row in enumerate(waiting.proposal.rows, 1)}
-    still_open = frozenset(waiting.open_rows)
-    groups = []
-    for name, title, explanation in kinds:
-        rows = tuple(
-            _shown(row, numbers[row.id], waiting, names, row.id in still_open)
-            for row in waiting.proposal.rows
-            if row.group == name
-        )
-        if rows:
-            is_open = sum(r.open for r in rows)
-            groups.append(Group(name, title, explanation, rows, name not in _ASKED, is_open))
-    return tuple(groups)
+        "addition": (f"New for {names.running}", f"{names.joiner} has them; they are added."),
+        "kept": (f"Kept from {names.cluster}", f"{names.joiner} gets them."),
+        "same": ("The same on both sides", "Nothing changes."),
+    }[name]
 
 
-def read_answers(rows: Sequence[UnifyRow], form: Mapping[str, str]) -> Said:
-    """Read a posted form; fields of rows that no longer exist are left out."""
-    answers: dict[RowId, Answer] = {}
-    acknowledged: set[RowId] = set()
-    for row in rows:
-        taken = form.get(f"take:{row.id}", "")
+def read_answers(waiting: Unification, form: Mapping[str, str]) -> Said:
+    """Read a posted form; rows that it does not answer keep what was said before."""
+    answers = dict(waiting.answers)
+    acknowledged = set(waiting.acknowledged)
+    for row in waiting.proposal.rows:
+        taken = form.get(f"take:{row.id}")
+        if taken is None:
+            continue
+        answers.pop(row.id, None)
+        acknowledged.discard(row.id)
         answer = _answer(row, taken, form)
         if answer is not None:
             answers[row.id] = answer

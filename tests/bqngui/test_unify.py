@@ -276,15 +276,62 @@ def many(desk: FakeDesk, count: int) -> FakeDesk:
     return desk
 
 
-def test_hundreds_of_rows_are_one_page_and_one_form(open_site: OpenSite) -> None:
-    site = open_site(many(FakeDesk.unifying(), 348))
+def test_thousands_of_rows_are_cut_into_pages_of_one_form_each(open_site: OpenSite) -> None:
+    site = open_site(many(FakeDesk.unifying(), 5_000))
     visitor = site.visitor(Role.ADMINISTRATOR)
     page = visitor.get("/unify").text
-    assert "348 of 353 open" in page
-    assert page.count("<fieldset") >= 348
-    fields = {f"take:{r.id}": "joiner" for r in waiting(site).proposal.rows}
-    assert visitor.post("/unify/answers", fields).status_code == 200
-    assert len(waiting(site).answers) >= 348
+    assert "5,000 of 5,005 open" in page
+    assert "1 of 5,003" in page
+    assert "On this page: 1 to 100." in page
+    assert page.count('<fieldset class="ask') == 100
+    assert len(page) < 500_000
+    assert "servers/2/wire.conf" not in page
+    last = visitor.get("/unify?page=999").text
+    assert "Page 51 of 51" in last
+    assert "servers/2/wire.conf" in last
+    assert 'href="/unify#row-1">next open row (page 1)</a>' in last
+
+
+def test_answers_of_a_page_are_kept_on_the_way_to_another_one(open_site: OpenSite) -> None:
+    site = open_site(many(FakeDesk.unifying(), 250))
+    visitor = site.visitor(Role.ADMINISTRATOR)
+    ids = [row.id for row in waiting(site).proposal.rows]
+    here = {f"take:{row}": "cluster" for row in ids[100:200]}
+    answer = visitor.post("/unify", {**here, "page": "2", "action": "page-3"})
+    assert answer.location == "/unify?page=3"
+    assert "155 rows are still open." in visitor.get("/unify?page=3").text
+    answer = visitor.post("/unify", {f"take:{ids[249]}": "cluster", "page": "3", "action": "save"})
+    assert answer.location == "/unify?page=3"
+    assert waiting(site).answers.keys() == {*ids[100:200], ids[249]}
+    told = visitor.post("/unify/answers", {f"take:{ids[248]}": "cluster", "page": "3"}).get_json()
+    assert told["open"] == [*range(201, 249), *range(251, 256)]
+    assert "#row-201" in told["status"]
+
+
+def test_what_stops_the_way_on_is_shown_on_its_page(open_site: OpenSite) -> None:
+    site = open_site(many(FakeDesk.unifying(), 250))
+    visitor = site.visitor(Role.ADMINISTRATOR)
+    ids = [row.id for row in waiting(site).proposal.rows]
+    taken = {f"take:{row}": "cluster" for row in ids[:150]}
+    answer = visitor.post("/unify", {**taken, "page": "3", "action": "compare"})
+    assert answer.status_code == 422
+    assert "105 rows are still open." in answer.text
+    assert "Page 3 of 4" in answer.text
+    answer = visitor.post("/unify", {"page": "1", "action": "compare"})
+    assert "Page 2 of 4" in answer.text
+    wrong = {f"take:{UPLINK}": "edit", f"edit:{UPLINK}": "uplink rate fast", "page": "1"}
+    assert visitor.post("/unify", {**wrong, "action": "page-2"}).status_code == 303
+    answer = visitor.post("/unify", {"page": "1", "action": "save"})
+    assert answer.status_code == 422
+    assert "1 row has an error to correct." in answer.text
+    assert "Page 3 of 4" in answer.text
+
+
+def test_who_only_looks_turns_pages_by_links(open_site: OpenSite) -> None:
+    page = open_site(many(FakeDesk.unifying(), 250)).visitor(Role.VIEWER).get("/unify?page=2").text
+    assert 'rel="prev" href="/unify?page=1"' in page
+    assert 'rel="next" href="/unify?page=3"' in page
+    assert "Save, next page" not in page
 
 
 @pytest.mark.browser
