@@ -15,7 +15,13 @@ from configrepo.grammar import Many
 from configrepo.layout import file_text, holds_many, parse_block_file, read_comments
 from configrepo.merge import block_key, opener_key
 from configrepo.model import Block, Files, Problem, Severity
+from configrepo.remembered import Remembered
 from configrepo.writer import block_text
+
+_PUT: Remembered[tuple[str, str | None, str | None, str | None], tuple[str | None]] = Remembered(
+    2**24
+)
+"""What came of a value at a place before: an answer to one of 5,000 rows settles all anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,22 @@ def put_value(files: dict[str, str], path: str, key: str | None, value: str | No
     Raises:
         UnreadableConfig: if the value cannot be read there; lines count within it.
     """
-    place = Place(path, key)
+    asked = (path, files.get(path), key, value)
+    known = _PUT.get(asked)
+    if known is None:
+        known = (_text_with(Place(path, key), files.get(path), value),)
+        _PUT.keep(asked, known, sum(len(text) for text in (*asked, *known) if text is not None))
+    if known[0] is None:
+        files.pop(path, None)
+    else:
+        files[path] = known[0]
+
+
+def _text_with(place: Place, text: str | None, value: str | None) -> str | None:
+    """The text of a file with the value at its place; None if nothing is left of it."""
+    path, key = place.path, place.key
     if path.endswith("/comments.conf"):
-        _put_comments(files, path, value)
-        return
-    text = files.get(place.path)
+        return _comments_text(path, value)
     if text is None and key is not None and not holds_many(path) and value is not None:
         raise _refused(place, "found no block there; make the block anew, or keep what is there")
     blocks = list(() if text is None else parse_block_file(place.path, text))
@@ -70,18 +87,14 @@ def put_value(files: dict[str, str], path: str, key: str | None, value: str | No
         blocks = _with_block(blocks, place, value)
     else:
         blocks = [_with_child(block, place, value) for block in blocks]
-    if blocks:
-        files[place.path] = file_text(blocks)
-    else:
-        files.pop(place.path, None)
+    return file_text(blocks) if blocks else None
 
 
-def _put_comments(files: dict[str, str], path: str, value: str | None) -> None:
+def _comments_text(path: str, value: str | None) -> str | None:
     if value is None:
-        files.pop(path, None)
-        return
+        return None
     read_comments(path, value)
-    files[path] = value + "\n"
+    return value + "\n"
 
 
 def _with_block(blocks: list[Block], place: Place, value: str | None) -> list[Block]:

@@ -72,7 +72,7 @@ class Drafts:
         """The answers that still fit what the rows say now."""
         stored = read_json(self._folder / f"unify-{joiner}.json") or {}
         seen = stored.get("seen", {})
-        fits = {row.id for row in proposal.rows if seen.get(row.id) == _seen(row)}
+        fits = {r.id for r in proposal.rows if r.id in seen and seen[r.id] == _seen(r)}
         answers = answers_from_json(stored.get("answers", {}))
         return Answers(
             {row: answer for row, answer in answers.items() if row in fits},

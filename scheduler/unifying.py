@@ -46,6 +46,8 @@ from scheduler.submission import Acknowledge
 from scheduler.views import CommitOutcome, Committed, Comparison, Person, Refused, Unification
 from scheduler.wire import ChangeRequest
 
+_GONE = "No unification is waiting any more; nothing was kept."
+
 
 class Unifying:
     """The unification that waits at this server, if a joiner was let in."""
@@ -219,17 +221,17 @@ class Unifying:
     ) -> Unification | Refused:
         """See `Desk.answer`."""
         joiner = self.joiner()
-        now = self.current()
-        if joiner is None or now is None:
-            return Refused("No unification is waiting any more; nothing was kept.")
-        titles = {row.id: row for row in now.proposal.rows}
+        if joiner is None:
+            return Refused(_GONE)
+        proposal = self._proposal(joiner)
+        titles = {row.id: row for row in proposal.rows}
         kept = {
             row: self._sealed(titles[row], answer)
             for row, answer in answers.items()
             if row in titles
         }
-        self._drafts.keep_answers(joiner.id, now.proposal, Answers(kept, acknowledged))
-        return self.current() or now
+        self._drafts.keep_answers(joiner.id, proposal, Answers(kept, acknowledged))
+        return self.current() or Refused(_GONE)
 
     def _sealed(self, row: UnifyRow, answer: Answer) -> Answer:
         """The answer with a secret that was typed sealed: drafts hold none in clear."""

@@ -26,6 +26,7 @@ from configrepo.unify import (
     settle,
 )
 from tests.support.configurations import common_files, configuration
+from tests.support.counting import calls_of
 
 HOURS = row_id("common/profile/time/peak-time.conf", "hours")
 DOWN = row_id("common/policy/rate/rate-20Mbps.conf", "downlink rate")
@@ -221,3 +222,25 @@ def lines(files: dict[str, str]) -> dict[str, set[str]]:
         path: {line for line in text.splitlines() if not line.lstrip().startswith("!")}
         for path, text in files.items()
     }
+
+
+def test_another_answer_costs_that_answer_and_not_all_again() -> None:
+    rates = {
+        f"common/policy/rate/r{n}.conf": f"policy rate r{n}\n downlink rate {{}}\n"
+        for n in range(40)
+    }
+    ours = {path: text.format(7001) for path, text in rates.items()}
+    theirs = {path: text.format(7002) for path, text in rates.items()}
+    proposal = propose({}, ours, theirs, ("BQN 0", "BQN 1"))
+    answers: dict[RowId, Answer] = {row.id: Take("joiner") for row in proposal.rows}
+    made: list[object] = []
+
+    def answered() -> int:
+        act = lambda: made.append(settle(proposal, answers, NOBODY))  # noqa: E731
+        return calls_of(act, "_text_with", "configrepo/placing.py")
+
+    assert answered() == 40
+    row = proposal.rows[3]
+    answers[row.id] = Edit("downlink rate 7003")
+    assert answered() == 1
+    assert made[1] == Settled({**theirs, row.path: theirs[row.path].replace("7002", "7003")})

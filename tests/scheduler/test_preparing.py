@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import cProfile
-import pstats
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +13,7 @@ from scheduler.changes import line_of
 from scheduler.preparing import Preparing
 from scheduler.views import Committed
 from scheduler.wire import ChangeRequest
+from tests.support.counting import calls_of
 from tests.support.small_server import OPERATOR, SmallServer
 
 OBJECTS = 60
@@ -48,14 +47,7 @@ def bring(server: SmallServer, rates: dict[str, int]) -> None:
 
 def files_read(act: Callable[[], object]) -> int:
     """How many texts were read as configuration meanwhile."""
-    profile = cProfile.Profile()
-    profile.runcall(act)
-    stats: dict[tuple[str, int, str], tuple[int, ...]] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
-    return sum(
-        calls[1]
-        for (file, _, function), calls in stats.items()
-        if file.endswith("configrepo/parser.py") and function == "read"
-    )
+    return calls_of(act, "read", "configrepo/parser.py")
 
 
 def commit(server: SmallServer) -> None:
