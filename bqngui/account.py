@@ -63,18 +63,22 @@ def set_password() -> ResponseReturnValue:
 def _problem(account: Login) -> str | None:
     shell = current_shell()
     person = current_person()
-    wait_s = shell.attempts.wait_s(person.name, person.address)
-    if wait_s > 0:
-        return f"Too many wrong passwords. The next attempt is looked at in {wait_s:.0f} s."
     new = request.form.get("new", "")
     if new != request.form.get("again", ""):
         return "The two new passwords differ."
+    wait_s = shell.attempts.begin(person.name, person.address)
+    if wait_s > 0:
+        return f"Too many wrong passwords. The next attempt is looked at in {wait_s:.0f} s."
     try:
         right = shell.passwords.agrees(account.password_hash, request.form.get("old", ""))
     except Busy:
+        shell.attempts.give_back(person.name, person.address)
         return "Many people log in at this moment. Try again."
-    if not right and not g.must_set_password:
-        shell.attempts.wrong(person.name, person.address)
+    if right:
+        shell.attempts.right(person.name, person.address)
+    elif g.must_set_password:
+        shell.attempts.give_back(person.name, person.address)
+    else:
         shell.desk.audit(person, "change of own password", "refused: wrong old password")
         return "The old password is wrong."
     if right and new == request.form.get("old", ""):

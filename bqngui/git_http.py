@@ -112,6 +112,7 @@ class Clone:
 def make_blueprint(places: threading.Semaphore) -> Blueprint:
     """The views; `places` bounds the clones that run at one time."""
     blueprint = Blueprint("git_http", __name__, url_prefix="/git/cluster.git")
+    turn = threading.Lock()
 
     @blueprint.get("/info/refs")
     @public
@@ -120,7 +121,7 @@ def make_blueprint(places: threading.Semaphore) -> Blueprint:
         service = request.args.get("service")
         if service != _UPLOAD:
             return _refusal(403, _SMART_ONLY if service is None else _READ_ONLY)
-        match _token_holder():
+        match _token_holder(turn):
             case Response() as refusal:
                 return refusal
             case _:
@@ -131,7 +132,7 @@ def make_blueprint(places: threading.Semaphore) -> Blueprint:
     @public
     def pack() -> Response:
         """The objects that the client lacks."""
-        match _token_holder():
+        match _token_holder(turn):
             case Response() as refusal:
                 return refusal
             case person:
@@ -170,32 +171,36 @@ def _no_clone(failed: str) -> Response:
     return _refusal(500, _NO_CLONE)
 
 
-def _token_holder() -> Person | Response:
-    """Whose token came with the request, or the refusal."""
-    shell = current_shell()
+def _token_holder(turn: threading.Lock) -> Person | Response:
+    """Whose token came with the request, or the refusal.
+
+    One after the other in `turn`, so that programs of one address that come at once with
+    right tokens do not count as guessing.
+    """
     address = request.remote_addr or ""
     given = request.authorization
     if given is None or given.type != "basic" or not given.password:
         answer = _refusal(401, _NO_TOKEN)
         answer.headers["WWW-Authenticate"] = _REALM
         return answer
-    wait_s = shell.attempts.wait_s(f"token from {address}", address)
+    with turn:
+        return _looked_at(current_shell(), f"token from {address}", address, given.password)
+
+
+def _looked_at(shell: Shell, name: str, address: str, token: str) -> Person | Response:
+    wait_s = shell.attempts.begin(name, address)
     if wait_s > 0:
         seconds = math.ceil(wait_s)
         answer = _refusal(429, f"Too many wrong tokens. The next is looked at in {seconds} s.")
         answer.headers["Retry-After"] = str(seconds)
         return answer
-    account = shell.desk.token_account(given.password)
+    account = shell.desk.token_account(token)
     if account is None:
-        return _wrong_token(shell, address)
+        answer = _refusal(401, "The token is wrong or has expired.")
+        answer.headers["WWW-Authenticate"] = _REALM
+        return answer
+    shell.attempts.give_back(name, address)
     return Person(account.name, account.role, address)
-
-
-def _wrong_token(shell: Shell, address: str) -> Response:
-    shell.attempts.wrong(f"token from {address}", address)
-    answer = _refusal(401, "The token is wrong or has expired.")
-    answer.headers["WWW-Authenticate"] = _REALM
-    return answer
 
 
 def _body() -> bytes | None:

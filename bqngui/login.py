@@ -1,7 +1,7 @@
 """Logging in and out, and who the person of a request is.
 
 A wrong name and a wrong password give the same answer in the same time. Waiting after
-wrong passwords is decided before anything is hashed (`bqngui.attempts`).
+wrong passwords is decided, and the try counted, before anything is hashed (`bqngui.attempts`).
 
 Core.
 """
@@ -76,13 +76,14 @@ def enter() -> ResponseReturnValue:
     name = request.form.get("name", "").strip()[:_LONGEST_NAME]
     password = request.form.get("password", "")
     address = request.remote_addr or ""
-    wait_s = shell.attempts.wait_s(name, address)
+    wait_s = shell.attempts.begin(name, address)
     if wait_s > 0:
         return _too_many(wait_s)
     account = find(shell, name)
     try:
         right = shell.passwords.agrees(account.password_hash if account else None, password)
     except Busy:
+        shell.attempts.give_back(name, address)
         answer = make_response(_page("Many people log in at this moment. Try again."), 503)
         answer.headers["Retry-After"] = "5"
         return answer
@@ -127,7 +128,7 @@ def _session() -> CookieSession:
 def _refuse(account: Login | None, name: str, address: str) -> ResponseReturnValue:
     # An unknown name is not written down: it may be a password in the wrong field.
     shell = current_shell()
-    wait_s = shell.attempts.wrong(name, address)
+    wait_s = shell.attempts.wait_s(name, address)
     known = account.person(address) if account else Person("unknown", Role.VIEWER, address)
     shell.desk.audit(known, "login", "refused: wrong name or password")
     if wait_s > 0:

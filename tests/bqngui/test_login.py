@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -13,7 +15,7 @@ from scheduler.views import Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import ADMINISTRATOR
-from tests.support.site import NAMES, PASSWORD, Site, password_hash
+from tests.support.site import NAMES, PASSWORD, Site, Visitor, password_hash
 
 WRONG = "not the right password"
 
@@ -86,6 +88,22 @@ def test_five_wrong_passwords_are_free_and_then_one_waits(site: Site) -> None:
     # Also the right one is not looked at now.
     assert visitor.log_in("admin", PASSWORD).status_code == 429
     assert visitor.log_in(site.account(Role.VIEWER), PASSWORD).status_code == 303
+
+
+def test_passwords_sent_side_by_side_are_not_looked_at_more_often(site: Site) -> None:
+    visitors = [site.visitor() for _ in range(12)]
+    for visitor in visitors:
+        visitor.get("/login")
+    together = threading.Barrier(len(visitors))
+
+    def guess(visitor: Visitor) -> int:
+        together.wait(60)
+        return visitor.log_in("admin", WRONG).status_code
+
+    with ThreadPoolExecutor(len(visitors)) as pool:
+        answers = list(pool.map(guess, visitors))
+    assert set(answers) <= {401, 429}
+    assert [one.result for one in site.desk.audited] == ["refused: wrong name or password"] * 5
 
 
 def test_a_stranger_elsewhere_does_not_keep_a_person_out(site: Site) -> None:
