@@ -8,6 +8,7 @@ that everything is on the disk before the answer.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ from cryptography.hazmat.primitives import serialization
 from configrepo.model import ServerId
 from configrepo.store import Store
 from scheduler.authorized_keys import Verb
+from scheduler.control_view import Accepted
+from scheduler.durable_term import read_term, write_term
+from scheduler.election_values import Durable
 from scheduler.ssh import SshTarget
 from tests.faults import disk
 from tests.faults.far_program import NO_BARRIER, far_program
@@ -122,6 +126,24 @@ def pushed_and_cut(folder: Path, count: int, under: tuple[str, ...]) -> Cuts:
                 stream.close()
         zero.close()
     return cuts
+
+
+@pytest.mark.parametrize(("barrier", "lost"), [(os.fdatasync, 0), (lambda _: None, 10)])
+def test_what_the_election_must_remember_survives_a_power_cut(
+    tmp_path: Path, barrier: Callable[[int], None], lost: int
+) -> None:
+    """Without the barrier it would be lost: the proof that these images can show it."""
+    image, found = disk.new_image(tmp_path / "disk.img", IMAGE_MIB), []
+    with disk.mounted(image, tmp_path / "disk") as place:
+        write_term(place, Durable(1, 0))
+        disk.settle(place)
+        for epoch in range(1, 11):
+            written = Durable(1, epoch, Accepted(epoch, ServerId(0)))
+            write_term(place, written, barrier)
+            copy = disk.cut(image, tmp_path / "copy.img")
+            with disk.mounted(copy, tmp_path / "copy") as root:
+                found.append(read_term(root) == written)
+    assert found.count(False) == lost
 
 
 Saver = Callable[[Path, int, tuple[str, ...]], Cuts]
