@@ -3,6 +3,10 @@
 One JSON object a line; each carries the SHA-256 of the line before it, so a changed or
 removed line shows. The log never holds secrets: callers pass names, not values.
 
+What people do must not fail because it cannot be written down: while the disk takes no line
+(it is full), lines wait in memory, are shown, and are in the log of the program as well. They
+are written, in their order, as soon as there is room.
+
 Edge: files.
 """
 
@@ -10,16 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scheduler.state_dir import append_durably
 from scheduler.views import AuditEntry, Person
 
 START = "0" * 64
+MOST_WAITING = 10_000
+"""How many lines can wait; of more the oldest are in the log of the program only."""
+
+_log = logging.getLogger(__name__)
 
 
 def _digest(line: bytes) -> str:
@@ -35,12 +44,13 @@ class AuditLog:
         self._guard = threading.Lock()
         last = deque(self._lines(), maxlen=1)
         self._previous = _digest(last[0]) if last else START
+        self._waiting: deque[dict[str, str]] = deque(maxlen=MOST_WAITING)
 
     def _lines(self) -> list[bytes]:
         return self._path.read_bytes().splitlines() if self._path.exists() else []
 
     def write(self, person: Person, action: str, result: str) -> None:
-        """Append one line, durably."""
+        """Append one line, durably; it waits if the disk does not take it."""
         with self._guard:
             entry = {
                 "time": self._now().isoformat(timespec="milliseconds"),
@@ -48,20 +58,47 @@ class AuditLog:
                 "address": person.address,
                 "action": action,
                 "result": result,
-                "previous": self._previous,
             }
+            self._waiting.append(entry)
+            error = self._write_waiting()
+            if error is not None:
+                told = json.dumps(entry, ensure_ascii=True, sort_keys=True)
+                _log.error("the audit log takes no line (%s): %s", error, told)
+
+    def write_waiting(self) -> str:
+        """Write the lines that wait; a job. Returns one sentence."""
+        with self._guard:
+            error, left = self._write_waiting(), len(self._waiting)
+        return "no line waits" if error is None else f"{left} lines wait: {error}"
+
+    def alarms(self) -> tuple[str, ...]:
+        """What people must know of it."""
+        left = len(self._waiting)
+        if not left:
+            return ()
+        return (
+            f"{left} line{'s' if left != 1 else ''} of the audit log of this server cannot be "
+            f"written to its disk; they wait in memory, and stand in the log of the program.",
+        )
+
+    def _write_waiting(self) -> OSError | None:
+        while self._waiting:
+            entry = {**self._waiting[0], "previous": self._previous}
             line = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode()
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                os.write(descriptor, line + b"\n")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                append_durably(self._path, line + b"\n")
+            except OSError as error:
+                return error
+            self._waiting.popleft()
             self._previous = _digest(line)
+        return None
 
     def newest(self, limit: int) -> tuple[AuditEntry, ...]:
         """The newest entries, newest first; a line that cannot be read is shown as such."""
-        return tuple(_entry(line) for line in reversed(self._lines()[-limit:]))
+        with self._guard:
+            lines = self._lines()[-limit:]
+            waiting = [json.dumps(entry).encode() for entry in self._waiting]
+        return tuple(_entry(line) for line in reversed((lines + waiting)[-limit:]))
 
     def broken_at(self) -> int | None:
         """The first line (from 1) whose chain does not hold, or None."""

@@ -10,7 +10,6 @@ Edge: files.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +20,7 @@ from configrepo.model import ServerId
 from scheduler.control_view import Accepted, ControlView
 from scheduler.election_events import Memory, noticed
 from scheduler.elections_seam import KINDS, ElectionEvent, IfDies
-from scheduler.state_dir import sync_directory
+from scheduler.state_dir import append_durably
 from scheduler.views import Person, Role
 
 SHOWN = 2000
@@ -100,19 +99,8 @@ class Elections:
         return self._what_if()
 
     def _append(self, events: list[ElectionEvent]) -> None:
-        new = not self._path.exists()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            # A line that a crash cut short must not swallow the next one.
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            lines = [json.dumps(_to_json(event), sort_keys=True) + "\n" for event in events]
-            os.write(descriptor, (("\n" if torn else "") + "".join(lines)).encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if new:
-            sync_directory(self._path.parent)
+        lines = [json.dumps(_to_json(event), sort_keys=True) + "\n" for event in events]
+        append_durably(self._path, "".join(lines).encode())
 
 
 def _to_json(event: ElectionEvent) -> dict[str, Any]:

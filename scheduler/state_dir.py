@@ -56,6 +56,33 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_directory(path.parent)
 
 
+def append_durably(path: Path, lines: bytes, mode: int = 0o600) -> None:
+    """Add lines to the end of `path`, all or nothing; they are on the disk when this returns.
+
+    A line that a crash cut short before stays alone: it does not swallow the next one.
+
+    Raises:
+        OSError: no space, no permission; the file is as it was.
+    """
+    new = not path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        left = memoryview(b"\n" * torn + lines)
+        try:
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+    if new:
+        sync_directory(path.parent)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -100,14 +100,21 @@ class Watching:
 
     def run(self) -> str:
         """Write what happened, and begin a term; both only if there is need."""
-        server, written = self._server, self.elections.write()
+        server, written = self._server, self._write_elections()
         return f"{written}; {begin_term(server.control.view, server.store, server.changes)}"
+
+    def _write_elections(self) -> str:
+        try:
+            return self.elections.write()
+        except OSError as error:
+            # A full disk must not keep a term from beginning, nor the program from ending.
+            return f"what was elected waits to be written: {error}"
 
     def close(self) -> None:
         """Stop what goes on, and write what was not written."""
         self.doctor.close()
         self._probing.close()
-        self.elections.write()
+        self._write_elections()
 
     def _members(self) -> tuple[Member, ...]:
         records = self._server.roster.records()

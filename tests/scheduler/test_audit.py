@@ -50,3 +50,32 @@ def test_a_line_break_in_a_name_cannot_forge_an_entry(tmp_path: Path) -> None:
     log.write(Person('x"}\n{"time"', Role.VIEWER, "\x1b[2J"), "login\r\n", "failed")
     assert len((tmp_path / "audit.jsonl").read_bytes().splitlines()) == 1
     assert log.newest(1)[0].person == 'x"}\n{"time"'
+
+
+def test_what_the_disk_does_not_take_is_shown_told_and_written_later_in_its_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = AuditLog(tmp_path / "later" / "audit.jsonl")
+    for number in range(3):
+        log.write(NOC, f"action {number}", "done")
+    assert [entry.action for entry in log.newest(2)] == ["action 2", "action 1"]
+    assert "3 lines of the audit log" in log.alarms()[0]
+    assert "action 1" in caplog.text
+    assert log.write_waiting().startswith("3 lines wait: ")
+    (tmp_path / "later").mkdir()
+    log.write(NOC, "action 3", "done")
+    assert log.write_waiting() == "no line waits"
+    assert log.alarms() == ()
+    again = AuditLog(tmp_path / "later" / "audit.jsonl")
+    assert [entry.action for entry in again.newest(9)] == [f"action {n}" for n in (3, 2, 1, 0)]
+    assert again.broken_at() is None
+
+
+def test_a_line_that_a_crash_cut_short_costs_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    filled(path)
+    with path.open("ab") as file:
+        file.write(b'{"action": "act')
+    log = filled(path)
+    assert len(log.newest(100)) == 11
+    assert log.broken_at() == 6
