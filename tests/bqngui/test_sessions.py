@@ -119,6 +119,35 @@ def test_a_damaged_file_costs_only_the_logins(open_table: OpenTable, tmp_path: P
     assert table.find(token) is not None
 
 
+def test_without_a_file_sessions_live_in_memory_and_go_to_the_disk_as_soon_as_it_takes_them(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    path = tmp_path / "later" / "sessions.sqlite3"
+
+    def opened() -> SessionTable:
+        return SessionTable(path, idle_s=900, longest_s=43_200, now=clock, boot="boot 1")
+
+    table = opened()
+    first, ended = (table.begin("noc", local=False, stamp="s") for _ in range(2))
+    table.end(ended)
+    path.parent.mkdir()
+    table.deed(first)
+    assert not path.exists(), "the disk is not tried again and again"
+    clock.advance(11)
+    second = table.begin("noc", local=True, stamp="s")
+    form_token = table.form_token(first)
+    table.close()
+    again = opened()
+    assert [again.find(token) is not None for token in (first, second, ended)] == [
+        True,
+        True,
+        False,
+    ]
+    assert again.form_token(first) == form_token
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again.close()
+
+
 def test_the_table_is_bounded(open_table: OpenTable, clock: ManualClock, tmp_path: Path) -> None:
     table = open_table()
     first = table.begin("noc", local=False, stamp="s")
