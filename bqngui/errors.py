@@ -4,7 +4,8 @@
     configrepo NotFound        404     the reader: wrong or old address
     configrepo UnreadableConfig 422    the writer: the sentences name line and place
     configrepo RefMoved        409     nobody: try again
-    configrepo DiskFull        507     whoever runs the server
+    configrepo DiskFull        507     whoever runs the server; so does an OSError that
+                                       says that no space is left
     scheduler Unreachable      503     the network, or wait for the takeover
     scheduler RemoteRefused    409     the other server's sentence says it
     scheduler WrongIdentity    502     an administrator: a key is not the pinned one
@@ -18,6 +19,7 @@ Core.
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 from dataclasses import dataclass
@@ -54,7 +56,9 @@ TABLE: dict[type[Exception], Words] = {
         "Another commit was made at the same moment.",
     ),
     DiskFull: Words(
-        507, "The disk of this server is full", "Nothing was changed. Make room, then try again."
+        507,
+        "The disk of this server is full",
+        "Nothing was changed. Go back to find the input, free some space, then try again.",
     ),
     Unreachable: Words(
         503,
@@ -74,6 +78,8 @@ TABLE: dict[type[Exception], Words] = {
         "The form does not belong to this session.",
     ),
 }
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 # Where a view says nothing of its own.
 _HTTP_SENTENCES = {
@@ -118,6 +124,8 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return _expected(DiskFull("There was no room to write that down."))
     incident = secrets.token_hex(4)
     log.error("incident %s at %s %s", incident, request.method, request.path, exc_info=error)
     sentence = f"This is a fault of the program. The log has the details under incident {incident}."

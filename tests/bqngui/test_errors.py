@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Callable
@@ -53,6 +54,7 @@ UNREADABLE = UnreadableConfig((Problem(Severity.ERROR, 3, 1, "unknown word <b>x<
         (UNREADABLE, 422, "line 3: unknown word &lt;b&gt;x&lt;/b&gt;"),
         (RefMoved("refs/heads/cluster"), 409, "Another commit was made"),
         (DiskFull("No space is left in /var/lib/bqn."), 507, "No space is left"),
+        (OSError(errno.ENOSPC, "No space left on device"), 507, "There was no room"),
         (Unreachable("BQN 0 does not answer."), 503, "BQN 0 does not answer."),
         (RemoteRefused("BQN 0 says no."), 409, "BQN 0 says no."),
         (WrongIdentity("BQN 1 shows another key."), 502, "BQN 1 shows another key."),
