@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from configrepo.errors import DiskFull, StoreError
@@ -29,6 +30,15 @@ LOCK_AGE_S = 60
 LEFTOVER_AGE_S = 3600
 _LEAST_ROOM = 256 * 1024
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Size of a device and what is free of it, in bytes; `files` is the free share of inodes."""
+
+    total: int
+    free: int
+    files: float = 1.0
 
 
 def barrier(path: Path) -> None:
@@ -48,20 +58,18 @@ def barrier(path: Path) -> None:
 
 def is_full(path: Path) -> bool:
     """Whether the device of `path` has too little space left for anything to be written."""
-    room = os.statvfs(path)
-    return room.f_bavail * room.f_frsize < _LEAST_ROOM or room.f_favail == 0 < room.f_files
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize < _LEAST_ROOM or found.f_favail == 0 < found.f_files
 
 
-def free_share(path: Path) -> float:
-    """Which share of the device of `path` this program may still fill, 0 to 1."""
-    room = os.statvfs(path)
-    return room.f_bavail / room.f_blocks if room.f_blocks else 0.0
-
-
-def free_bytes(path: Path) -> int:
-    """How many bytes this program may still write to the device of `path`."""
-    room = os.statvfs(path)
-    return room.f_bavail * room.f_frsize
+def room(path: Path) -> Room:
+    """How much this program may still write to the device of `path`."""
+    found = os.statvfs(path)
+    return Room(
+        found.f_blocks * found.f_frsize,
+        found.f_bavail * found.f_frsize,
+        found.f_favail / found.f_files if found.f_files else 1.0,
+    )
 
 
 def reserve(path: Path, size: int) -> None:

@@ -123,7 +123,8 @@ class MemberParts:
         clock.every(2.0, self._rekeying.fetch, "fetch the key of the cluster", "members")
         clock.every(2.0, self._succeeding.run, "take the place of a server", "members")
         clock.every(5.0, self._fetch_joiner, "fetch the joiner", "push")
-        clock.every(2.0, self._bar, "say whether it may lead", "members")
+        # Not behind jobs that ask others: whose disk is full must say so at once.
+        clock.every(1.0, self._bar, "say whether it may lead", "disk")
         clock.every(5.0, self.ops.put_in_order, "put in order", "members")
         # Whoever is told so by a member asks at once what that means.
         self._given.control.on_removed = lambda _: clock.wake("ask whether it was removed")

@@ -10,15 +10,17 @@ Core: the network is behind callables.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from configrepo.cluster_settings import Pause, cluster_settings
 from configrepo.members import Member
 from configrepo.model import Files, ServerId
 from configrepo.store import CommitId, Store
+from scheduler import disk_space
 from scheduler.changes import Changes, lay_over
 from scheduler.control_view import ControlRole, ControlView
 from scheduler.departing import Departing
@@ -38,7 +40,6 @@ from scheduler.wire import ChangeRequest, outcome_from_json, outcome_to_json
 ROUTE = "/operation"
 _TIMEOUT_S = 25.0
 _FOLDER = "cluster/"
-_NO_ROOM: Final = "its disk is nearly full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class MemberOps:
         self._departing = departing
         self._around = around
         self._barred: tuple[str, float | None] | None = None
+        self._barring = threading.Lock()
 
     # --- what is seen -----------------------------------------------------------------
 
@@ -275,6 +277,10 @@ class MemberOps:
 
     def set_bar(self) -> None:
         """Say to the election whether this server may lead; after a commit and as time goes."""
+        with self._barring:
+            self._set_bar()
+
+    def _set_bar(self) -> None:
         view = self._around.view()
         above = [p.id for p in view.peers if p.state == "alive" and p.role == "primary"]
         led_by_higher = any(server > self._me for server in above)
@@ -286,7 +292,7 @@ class MemberOps:
             reads=self._roster.reads,
         )
         if wanted is None and self._around.no_room() is not None:
-            wanted = (_NO_ROOM, None)
+            wanted = (disk_space.BARRED, None)
         if wanted != self._barred:
             self._barred = wanted
             self._around.bar(wanted is None, *(wanted or ("", None)))

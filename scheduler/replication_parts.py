@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final, Protocol
 
-from configrepo import durable
 from configrepo.model import ServerId
 from configrepo.store import Store
 from scheduler.acknowledging import Acknowledging, Level
@@ -22,7 +21,7 @@ from scheduler.changes import CLUSTER, Changes
 from scheduler.clock import Clock
 from scheduler.collecting import Collector
 from scheduler.control_view import ControlRole, ControlView
-from scheduler.disk_space import DiskSpace
+from scheduler.disk_space import DiskSpace, full_disks
 from scheduler.gathering import Gathering
 from scheduler.observing import Observer
 from scheduler.overview import overview_of
@@ -142,8 +141,13 @@ class ReplicationParts:
         """Make the jobs."""
         clock.every(2.0, self.collector.run, "collect", "collect")
         clock.every(2.0, self.fallback.run, "fetch", "fetch")
-        clock.every(2.0, self.disk.look, "disk", "upkeep")
+        # Known before the control room is told whether this server may lead.
+        self.disk.look()
+        clock.every(1.0, self._look_at_disk, "disk", "disk")
         clock.every(UPKEEP_EVERY_S, self.upkeep.run, "upkeep", "upkeep")
+
+    def _look_at_disk(self) -> str:
+        return f"{self.disk.look()}; {self._server.audit.write_waiting()}"
 
     def noting(self, apply: Callable[[], str]) -> Callable[[], str]:
         """The job that applies, and writes down what it did."""
@@ -159,9 +163,12 @@ class ReplicationParts:
     def alarms(self) -> tuple[str, ...]:
         """What people must look at."""
         kept = self.upkeep.kept()
-        if kept is None or kept.unsound is None:
-            return ()
-        return (f"The repository of this server is not whole: {kept.unsound}",)
+        unsound = None if kept is None else kept.unsound
+        return (
+            *full_disks(self._control()),
+            *self._server.audit.alarms(),
+            *((f"The repository of this server is not whole: {unsound}",) if unsound else ()),
+        )
 
     def own_refs(self) -> dict[str, str]:
         """Where the refs of this server are that only it writes, for its report."""
@@ -241,12 +248,11 @@ class ReplicationParts:
         kept = self.upkeep.kept()
         if kept is None:
             return None
-        state = self._server.state.path
         return RepositoryView(
             kept.size,
             kept.loose,
             kept.packs,
             kept.packed,
-            durable.free_share(state),
-            (state / "reserve").exists(),
+            self.disk.free_share(),
+            self.disk.reserved(),
         )

@@ -51,14 +51,18 @@ class ReplicaView:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryView:
-    """How large the repository of this server is, and how full its disk."""
+    """How large the repository of this server is, and how full its disk.
+
+    `free_share` is what is free beside the reserve; `reserved` the bytes of the reserve that
+    is there now.
+    """
 
     size: int
     loose: int
     packs: int
     packed: datetime | None
     free_share: float
-    reserve: bool
+    reserved: int
 
 
 @dataclass(frozen=True, slots=True)

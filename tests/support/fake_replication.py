@@ -44,7 +44,7 @@ class FakeReplication:
             ack="one",
             head=servers[0].saved or "0" * 40,
             servers=servers,
-            repository=RepositoryView(7_340_032, 312, 3, None, 0.42, reserve=True),
+            repository=RepositoryView(7_340_032, 312, 3, None, 0.42, 64 << 20),
         )
 
     def changed(self, server: int, **changes: object) -> None:

@@ -10,6 +10,7 @@ from time import monotonic
 
 import pytest
 
+from configrepo.durable import Room
 from configrepo.store import CommitId
 from scheduler.assembly import Assembly
 from scheduler.disk_space import DiskSpace
@@ -107,7 +108,7 @@ def test_a_primary_whose_disk_is_nearly_full_lets_another_lead_and_people_go_on(
     zero, one = pair
     zero.clock.forget("disk")
     share = [0.05]
-    zero.replicating.disk = DiskSpace(zero.state.path, lambda _: share[0], lambda _: 10**9)
+    zero.replicating.disk = DiskSpace(zero.state.path, lambda _: Room(10**9, int(share[0] * 10**9)))
     zero.replicating.disk.look()
     zero.desk.edit(OPERATOR, NTP, "ntp\n server 192.168.56.50\n")
     outcome = zero.desk.commit(OPERATOR, "x", uuid.uuid4().hex, {})
