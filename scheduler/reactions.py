@@ -7,10 +7,11 @@ Core: tells the parts of the running server.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from configrepo.errors import RefMoved
+from configrepo.errors import DiskFull, RefMoved
 from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId, RefUpdate, Store
@@ -29,6 +30,8 @@ from scheduler.state_dir import StateDir
 from scheduler.submission import Submission
 
 LEADS_WITHIN_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 def target_of(member: Member) -> SshTarget:
@@ -70,6 +73,8 @@ class Reactions:
         self._diverged: dict[ServerId, CommitId] = {}
         self._followers: frozenset[ServerId] = frozenset()
         self._alive: set[ServerId] = set()
+        self._barred: set[ServerId] = set()
+        self._waits_for_room = False
         self._heard: set[ServerId] = set()
         self._shown: dict[ServerId, str] = {}
 
@@ -95,6 +100,8 @@ class Reactions:
 
     def heal(self) -> str:
         """Join the lines that grew apart; who was waited for is sent the result at once."""
+        if self._waits_for_room:
+            self.cluster_moved()
         sentence = self._parts.healing.run()
         for server in self._forget_joined():
             self._parts.replicator.wake(server)
@@ -109,16 +116,30 @@ class Reactions:
     def cluster_moved(self) -> None:
         """The newest commit is another one: tell every part that depends on it."""
         parts = self._parts
-        if parts.roster.member(parts.me) is not None:
-            self._settle_in()
-        else:
-            # Alone too, people register keys to clone with.
-            parts.doors.set()
-        self.tell_control()
-        parts.took_effect()
+        # The commit is there, whether or not there is room for what it asks of this server.
+        done = [
+            self._with_room(step) for step in (self._admit, self.tell_control, parts.took_effect)
+        ]
+        self._waits_for_room = not all(done)
         parts.submission.arrived()
         parts.wake("apply")
         parts.wake("replicate")
+
+    def _with_room(self, step: Callable[[], None]) -> bool:
+        """Do it; False if the disk has no room: then it is done again later."""
+        try:
+            step()
+        except (OSError, DiskFull) as error:
+            _log.error("what the newest commit asks of this server waits for its disk: %s", error)
+            return False
+        return True
+
+    def _admit(self) -> None:
+        if self._parts.roster.member(self._parts.me) is not None:
+            self._settle_in()
+        else:
+            # Alone too, people register keys to clone with.
+            self._parts.doors.set()
 
     def _settle_in(self) -> None:
         """This server is a member: what was only agreed before is now in the configuration."""
@@ -162,7 +183,11 @@ class Reactions:
                 self._parts.replicator.wake(server)
             else:
                 self._parts.replicator.begin_anew(server)
-        self._alive = alive
+        barred = {peer.id for peer in view.peers if not peer.eligible}
+        for server in alive & (self._barred - barred):
+            # It may have room on its disk again: what waits for that is sent at once.
+            self._parts.replicator.wake(server)
+        self._alive, self._barred = alive, barred
         self._heard = alive | {peer.id for peer in view.peers if peer.state == "suspect"}
         self._parts.wake("replicate")
         self._parts.wake("heal")
