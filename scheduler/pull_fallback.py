@@ -66,8 +66,9 @@ class PullFallback:
         try:
             pulled = self._pull(target, self._wanted())
         except (SchedulerError, ConfigRepoError) as error:
-            self._state = failed(self._state, str(error), monotonic())
-            return f"fetching from BQN {target.id} failed: {error}"
+            told = f"Fetching from BQN {target.id} failed: {error}."
+            self._state = failed(self._state, told, monotonic())
+            return told
         sentence = f"fetched from BQN {target.id}, which cannot push to this server"
         self._state = PullState(sentence=sentence if pulled else self._state.sentence)
         return f"{len(pulled)} lines moved"

@@ -415,7 +415,7 @@ def refusal_of(pushed: Pushed) -> str:
             return _shown(line.removeprefix(_OURS))
     said = "; ".join(sorted({*pushed.refused.values()}))
     if any(words in line for line in (*pushed.messages, said) for words in _NO_ROOM):
-        return _shown(f"{DISK_FULL} or not writable: {said}")
+        return _shown(f"{DISK_FULL} there, or not writable: free some space on it ({said})")
     large = next((line for line in pushed.messages if any(w in line for w in _LIMITS)), None)
     if large is not None:
         return _shown(f"{TOO_LARGE}: {large.removeprefix('fatal: ')}")

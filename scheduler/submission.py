@@ -125,16 +125,23 @@ class Submission:
 
     def refusal(self) -> str | None:
         """Why nothing can be saved anywhere now, or None."""
-        if full := self.no_room():
+        if full := self._full():
             return full
         standing = self.standing()
         return standing.refusal if self._primary() is None else None
+
+    def _full(self) -> str | None:
+        """Why nothing can be saved on this server for want of room, and where it can; or None."""
+        full, primary = self.no_room(), self._primary()
+        if full is None or primary is None:
+            return full
+        return f"{full} BQN {primary.id} leads: save there meanwhile."
 
     def submit(
         self, request: ChangeRequest, person: Person, own_password: bool = False
     ) -> CommitOutcome:
         """Commit here, or at the primary."""
-        if full := self.no_room():
+        if full := self._full():
             return Refused(full)
         standing = self.standing()
         if standing.refusal is None:

@@ -52,7 +52,7 @@ def test_a_failure_is_told_and_not_repeated_at_once() -> None:
     world = World()
     world.error = Unreachable("filtered")
     assert "failed: filtered" in world.fallback.run()
-    assert world.fallback.state().sentence == "filtered"
+    assert world.fallback.state().sentence == "Fetching from BQN 0 failed: filtered."
     world.fallback.run()
     assert world.pulled == 1
 

@@ -473,7 +473,10 @@ def test_errors_are_split_by_whose_fault_they_are(
 def test_a_full_disk_at_the_other_end_is_recognised() -> None:
     before: dict[str, CommitId] = {}
     said = Pushed(before, {CLUSTER: "unpacker error"}, ("fatal: No space left on device",))
-    assert refusal_of(said) == "disk full or not writable: unpacker error"
+    assert (
+        refusal_of(said)
+        == "disk full there, or not writable: free some space on it (unpacker error)"
+    )
 
 
 def test_what_git_alone_refuses_is_tried_again_soon_and_what_the_rules_refuse_is_not() -> None:

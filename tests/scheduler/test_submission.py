@@ -52,6 +52,7 @@ class Pair:
         self.secondary = SmallServer(folder, 1, None)
         self.view: ControlView = following(1, 0, 1)
         self.error: Exception | None = None
+        self.full: str | None = None
         members = dict(member_file(server.record()) for server in (self.primary, self.secondary))
         files = {**self.primary.files(), **members, **self._sealed(USERS)}
         head = self.primary.changes.head()
@@ -76,6 +77,7 @@ class Pair:
             lambda: self.view,
             self.primary.roster.active,
             self.call,
+            no_room=lambda: self.full,
         )
         self.secondary.standing = self.submission.standing()
         self.primary.commits.clear()
@@ -206,6 +208,15 @@ def test_without_a_primary_the_page_is_read_only_and_says_why(pair: Pair) -> Non
     assert refusal is not None
     assert "No primary" in refusal
     assert pair.submit(OPERATOR, {NTP: None}) == Refused(refusal)
+
+
+def test_who_cannot_save_for_want_of_room_is_told_where_it_goes_on(pair: Pair) -> None:
+    pair.full = "The disk is full."
+    wanted = "The disk is full. BQN 0 leads: save there meanwhile."
+    assert pair.submission.refusal() == wanted
+    assert pair.submit(OPERATOR, {NTP: "ntp\n server 192.0.2.9\n"}) == Refused(wanted)
+    pair.view = following(1, None, 1)
+    assert pair.submission.refusal() == "The disk is full."
 
 
 def test_what_was_saved_here_before_a_crash_is_not_made_again_by_the_next_primary(
