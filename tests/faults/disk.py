@@ -8,6 +8,7 @@ Edge: loop devices, mounts.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,18 @@ def cut(image: Path, copy: Path) -> Path:
 def settle(place: Path) -> None:
     """Write everything so far to the disk, so that a cut shows only what comes after."""
     _run("sync", "-f", str(place))
+
+
+def take_all(path: Path) -> None:
+    """Take all that is left of a disk, to the last block, with a file on it."""
+    settle(path.parent)
+    with path.open("ab") as file:
+        size = 1 << 26
+        while size >= 512:
+            try:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
+            except OSError:
+                size //= 2
 
 
 def works(folder: Path) -> bool:

@@ -6,6 +6,7 @@ given up for what must be written; when there is room again everything goes on b
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,13 +16,18 @@ from pathlib import Path
 
 import pytest
 
+from bqngui.sessions import SessionTable
 from configrepo.errors import ConfigRepoError, StoreError
 from configrepo.model import ServerId
 from scheduler.applying import Applier, ApplyCommands
 from scheduler.authorized_keys import Verb
+from scheduler.control_view import Accepted, Barred
 from scheduler.disk_space import DiskSpace
+from scheduler.durable_term import read_term, write_term
+from scheduler.election_values import Durable
 from scheduler.push_plan import ErrorClass
 from scheduler.replication import class_of, failure_of
+from scheduler.state_dir import append_durably, write_durably
 from scheduler.upkeep import Upkeep
 from scheduler.views import Committed, Refused
 from scheduler.wire import ChangeRequest
@@ -29,6 +35,7 @@ from tests.faults import disk
 from tests.faults.far_end import push
 from tests.support.applying_process import FileWorld, commit_of
 from tests.support.cut_world import cluster_of
+from tests.support.manual_clock import ManualClock
 from tests.support.replicas import CLUSTER, Replica
 from tests.support.small_server import ADMIN, SmallServer
 
@@ -47,14 +54,7 @@ class Small:
 
     def fill(self) -> None:
         """Take all that is left, to the last block."""
-        disk.settle(self.place)
-        with self._ballast.open("ab") as file:
-            size = 1 << 26
-            while size >= 512:
-                try:
-                    os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
-                except OSError:
-                    size //= 2
+        disk.take_all(self._ballast)
 
     def free(self) -> None:
         """Give the room back."""
@@ -211,22 +211,86 @@ def test_the_reserve_makes_room_for_what_must_be_written(small: Small, tmp_path:
     one.receiver.start()
     space = DiskSpace(one.state)
     try:
-        assert space.look() == "a reserve of 64 MiB was taken"
+        assert "a reserve of" in space.look()
         assert space.read_only_reason() is None
         small.fill()
         made = zero.commit("192.0.2.1")
         assert (pushed := push(zero, one, {CLUSTER: made})) is not None
         assert pushed.acknowledged == {}
         assert "the reserve was given up" in space.look()
-        assert "nearly full" in (space.read_only_reason() or "") or space.look()
+        assert "this server is full" in (space.read_only_reason() or "")
         assert (pushed := push(zero, one, {CLUSTER: made})) is not None
         assert pushed.acknowledged == {CLUSTER: made}
         small.free()
-        assert space.look() == "a reserve of 64 MiB was taken"
+        assert "a reserve of" in space.look()
         assert space.read_only_reason() is None
     finally:
         zero.close()
         one.close()
+
+
+def test_what_the_election_must_remember_is_written_on_a_full_disk(small: Small) -> None:
+    write_term(small.place, Durable(1, 1))
+    small.fill()
+    for epoch in range(2, 50):
+        durable = Durable(1, epoch, Accepted(epoch, ServerId(0)), Barred("x" * 200))
+        write_term(small.place, durable)
+        assert read_term(small.place) == durable
+    # The proof that this disk takes nothing else.
+    with pytest.raises(OSError, match="No space left"):
+        write_durably(small.place / "other", b"x" * 4096)
+
+
+def test_lines_are_added_whole_or_not_at_all_on_a_full_disk(small: Small) -> None:
+    path, line = small.place / "lines", b"x" * 999 + b"\n"
+    append_durably(path, line)
+    small.fill()
+    added = 1
+    while _taken(path, line):  # what is left of the last block of the file
+        added += 1
+        assert path.read_bytes() == line * added
+    assert path.read_bytes() == line * added
+    small.free()
+    assert _taken(path, line)
+    assert path.read_bytes() == line * (added + 1)
+
+
+def _taken(path: Path, line: bytes) -> bool:
+    try:
+        append_durably(path, line)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return False
+        raise
+    return True
+
+
+def test_people_can_log_in_and_out_on_a_full_disk_and_nobody_comes_back_who_left(
+    small: Small,
+) -> None:
+    path, time = small.place / "sessions.sqlite3", ManualClock()
+
+    def opened() -> SessionTable:
+        return SessionTable(path, idle_s=900, longest_s=43_200, now=time, boot="boot 1")
+
+    table = opened()
+    before, left = (table.begin("noc", local=False, stamp="s") for _ in range(2))
+    small.fill()
+    during = [table.begin("noc", local=False, stamp="s", data="x" * 999) for _ in range(50)]
+    table.end(left)
+    table.deed(before)
+    for token in (before, *during):
+        assert table.find(token) is not None
+    assert table.find(left) is None
+    assert not path.exists()
+    small.free()
+    time.advance(60)
+    table.deed(before)
+    table.close()
+    again = opened()
+    assert again.find(left) is None
+    assert all(again.find(token) is not None for token in (before, *during))
+    again.close()
 
 
 def test_upkeep_on_a_full_disk_breaks_nothing_and_packs_later(small: Small) -> None:

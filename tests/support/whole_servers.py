@@ -226,6 +226,10 @@ class WholeServer:
             self._visitor = visitor
         return self._visitor
 
+    def forget_visitor(self) -> None:
+        """The next one comes without a session, and logs in."""
+        self._visitor = None
+
     def answers(self) -> bool:
         """Whether its pages answer."""
         assert self.runs, f"BQN {self.number} ended: {self.last_words}"
@@ -273,8 +277,14 @@ class WholeServer:
 
 
 @contextmanager
-def running(count: int) -> Iterator[WholeCluster]:
+def running(
+    count: int, prepare: Callable[[ExitStack, Path], None] = lambda _stack, _folder: None
+) -> Iterator[WholeCluster]:
     """So many servers in one cluster, ready.
+
+    Args:
+        count: how many.
+        prepare: does something with the folder in which each server will have its own, `s<id>`.
 
     Raises:
         RivalMissing: this machine or user cannot make network namespaces.
@@ -284,6 +294,7 @@ def running(count: int) -> Iterator[WholeCluster]:
     folder = Path(tempfile.mkdtemp(prefix="bqn-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
+        prepare(stack, folder)
         cluster = WholeCluster(f"bqnt{os.getpid()}x{folder.name[-4:]}", folder, count)
         stack.callback(cluster.close)
         cluster.ready()
