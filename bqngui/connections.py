@@ -78,6 +78,7 @@ class Connections:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._accepting = True
+        self._next_check = 0.0
         self._stop_at: float | None = None
 
     # --- for other threads --------------------------------------------------------------
@@ -108,19 +109,24 @@ class Connections:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_in, selectors.EVENT_READ)
-        next_check = 0.0
         try:
             while not self._finished():
-                for key, _ in self._selector.select(0 if self._again else _TICK_S):
-                    self._event(key.fileobj)
-                for channel in list(self._again):
-                    self._again.discard(channel)
-                    self._advance(channel)
-                if time.monotonic() >= next_check:
-                    next_check = time.monotonic() + _TICK_S
-                    self._check_deadlines()
+                try:
+                    self._turn()
+                except Exception:  # the door of all must not close for what one does
+                    log.exception("a turn of the GUI's connections failed")
+                    time.sleep(_TICK_S)
         finally:
             self._release()
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(0 if self._again else _TICK_S):
+            self._event(key.fileobj)
+        for channel in list(self._again):
+            self._advance(channel)
+        if time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + _TICK_S
+            self._check_deadlines()
 
     def _finished(self) -> bool:
         if self._accepting is False and self._listener.fileno() >= 0:
@@ -191,6 +197,8 @@ class Connections:
             self._advance(channel)
 
     def _advance(self, channel: Channel) -> None:
+        # What is left of it is looked at now; a worker that gets it has it alone.
+        self._again.discard(channel)
         try:
             want = self._step(channel)
         except OSError:  # also every TLS alert

@@ -452,3 +452,15 @@ def test_the_fingerprint_is_that_of_the_certificate_that_is_shown(serve: Serve) 
     assert shown is not None
     digest = hashlib.sha256(shown).hexdigest().upper()
     assert served.running.fingerprint.replace(":", "") == f"SHA256{digest}"
+
+
+def test_large_uploads_that_come_faster_than_they_are_read_end_nothing(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve(echo)
+    for size in range(2 << 20, 5 << 20, 100_000):
+        with contextlib.closing(served.http()) as connection:
+            connection.request("POST", "/", bytes(size))
+            assert connection.getresponse().read() == f"POST / {size}".encode()
+    assert served.running.serving
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == []
