@@ -4,19 +4,21 @@
 `git-upload-pack` (git's "smart" HTTP protocol, gitprotocol-http(5)). Drafts are hidden;
 the client's `Git-Protocol` is not passed on, because under protocol version 2 hidden
 refs do not hide their objects. Git runs in a process group of its own, which is ended as
-a whole when the answer is done, when the client is gone, or when nothing moved for a
-while. If git fails, the stream raises, or a cut answer would look complete.
+a whole when the answer is done, when the client is gone, when nothing moved for a while, or
+when it took longer than a slow line needs for the whole repository (the gate of SSH has the
+same bounds). If git fails, the stream raises, or a cut answer would look complete.
 
 Edge: git processes.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -24,7 +26,8 @@ from configrepo import git
 from configrepo.errors import StoreError
 
 SILENCE_S = 60.0
-LONGEST_S = 1800.0
+SHORTEST_BOUND_S = 1800.0
+SLOWEST_BYTES_PER_S = 16 * 1024
 _BOUNDS = ("/usr/bin/prlimit", f"--as={2 << 30}", "--cpu=120")
 """Of each process of git that serves one clone: bytes of memory, seconds of work."""
 _PIECE = 64 * 1024
@@ -41,8 +44,18 @@ def advertisement(path: Path) -> bytes:
     return b"001e# service=git-upload-pack\n0000" + refs
 
 
+def bound_s(path: Path) -> float:
+    """How long a clone may take: half an hour, or what a slow line needs for all that is there."""
+    size = 0
+    for folder, _, names in os.walk(path / "objects"):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(folder, name).stat().st_size
+    return max(SHORTEST_BOUND_S, size / SLOWEST_BYTES_PER_S)
+
+
 def upload_pack(
-    path: Path, request: bytes, silence_s: float = SILENCE_S, longest_s: float = LONGEST_S
+    path: Path, request: bytes, silence_s: float = SILENCE_S, longest_s: float | None = None
 ) -> Generator[bytes, None, None]:
     """Stream the answer to a POST of `git-upload-pack`.
 
@@ -53,11 +66,13 @@ def upload_pack(
         path: the repository.
         request: the body of the request, decompressed; the caller limits its size.
         silence_s: git is ended if no piece was made or taken for as long.
-        longest_s: git is ended after as long, however slowly the answer is taken.
+        longest_s: git is ended after as long, however slowly the answer is taken; None for
+            `bound_s`.
 
     Raises:
         StoreError: git failed or was ended; what was sent so far is not complete.
     """
+    longest_s = bound_s(path) if longest_s is None else longest_s
     arguments = [*_HIDDEN, "upload-pack", "--strict", "--stateless-rpc", str(path)]
     with tempfile.TemporaryFile() as body:
         body.write(request)

@@ -2,7 +2,8 @@
 
 The gate (`scheduler/gate`) runs as a process of sshd and cannot write the chained log of the
 program; it hands over who came, from which address, what was asked and what came of it. A
-key that asks for nonsense again and again fills no disk: each name has a bucket of tokens.
+key that asks for nonsense again and again fills no disk: each name has a bucket of tokens,
+and a push that is refused for the same reason is a line once in ten minutes: servers try again.
 
 Core: writes through a callable.
 """
@@ -20,10 +21,14 @@ from scheduler.views import Person, Role
 
 FETCHED: Final = "clone of the configuration over SSH"
 REFUSED: Final = "request over SSH"
+PUSHED: Final = "push over SSH"
+PUSH: Final = "git-receive-pack"
 _AUDITOR: Final = "audit:"
 _LINES: Final = 4
 _RATE_PER_S: Final = 0.2
 _BURST: Final = 60
+_AGAIN_S: Final = 600.0
+_MOST_ASKED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,16 @@ class GateNote:
     @property
     def action(self) -> str:
         """What was done, or asked in vain."""
+        verb, _, what = self.asked.partition(" ")
+        if verb == PUSH:
+            return f"{PUSHED}: {_shown(what)}"
         if self.result.startswith("refused"):
             return f"{REFUSED}: {self.asked}"
         return FETCHED
+
+
+def _shown(foreign: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in foreign)[:_MOST_ASKED]
 
 
 def note_of(lines: Sequence[str]) -> GateNote:
@@ -73,10 +85,14 @@ class GateTrail:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._buckets = TokenBuckets(_RATE_PER_S, _BURST)
+        self._reasons = TokenBuckets(1.0 / _AGAIN_S, 1)
 
     def write(self, note: GateNote) -> None:
         """Keep a note, unless this name has filled the log already."""
+        now = self._monotonic()
         with self._lock:
-            allowed = self._buckets.take(note.who, self._monotonic())
+            pushed = note.action.startswith(PUSHED)
+            allowed = not pushed or self._reasons.take(f"{note.who} {note.result}", now)
+            allowed = allowed and self._buckets.take(note.who, now)
         if allowed:
             self._write(note.person, note.action, note.result)

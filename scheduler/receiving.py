@@ -4,8 +4,9 @@ The gate's hooks (`scheduler/gate`) connect to a socket of the running program a
 over who pushes, where the new objects wait, and which refs are to move. The answer to
 `pre-receive` is one line, `yes` or `no SENTENCE`; the answer to `post-receive` is one
 `APPACK REF COMMIT` for each ref, given only after the barrier. A program that does not
-run, or does not answer, lets nothing in. The gate itself tells who fetched and who was
-refused (`scheduler.gate_trail`).
+run, or does not answer, lets nothing in. The gate itself tells who fetched, who was refused,
+and what git did not take; what is refused here is told in the same way
+(`scheduler.gate_trail`).
 
 The highest term accepted is on the disk before the answer is `yes`: a primary of the
 past stays refused after any crash. It counts in the cluster that it was accepted in: terms
@@ -42,11 +43,14 @@ from configrepo.authorship import Keys
 from configrepo.errors import ConfigRepoError, DiskFull
 from configrepo.model import ServerId
 from configrepo.store import FETCHED, PUSHED, CommitId, Limits, Store, facts_of_push
-from scheduler.gate_trail import GateNote, note_of
+from scheduler.gate_trail import PUSH, GateNote, note_of
 from scheduler.state_dir import read_json, write_json
 
 SOCKET: Final = "receive.sock"
 DISK_FULL: Final = "disk full"
+_TRACE: Final = "git-"
+"""What the gate has git write down, until it is certain that git took the objects."""
+
 _READ_S: Final = 10.0
 _MOST_BYTES: Final = 1 << 20
 _PARALLEL: Final = 8
@@ -79,10 +83,16 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of a hook; `lines` are git's own, `<old> <new> <ref>` each."""
+    """One call of a hook.
+
+    `gate` is the number of the gate's process, `address` where the peer comes from, `lines`
+    are git's own, `<old> <new> <ref>` each.
+    """
 
     hook: str
     peer: ServerId
+    gate: str
+    address: str
     quarantine: str
     lines: tuple[str, ...]
 
@@ -133,6 +143,8 @@ class Receiver:
         """Listen."""
         self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._run / SOCKET).unlink(missing_ok=True)
+        for left in self._run.glob(f"{_TRACE}*"):
+            left.unlink(missing_ok=True)  # of a gate that was killed
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # The name of a socket is limited to 107 bytes; through the directory it is short.
         folder = os.open(self._run, os.O_RDONLY | os.O_DIRECTORY)
@@ -178,7 +190,10 @@ class Receiver:
                 if isinstance(call, GateNote):
                     self._on_gate(call)
                 elif call.hook == "pre-receive":
-                    connection.sendall(self._may_move(call).encode())
+                    (self._run / f"{_TRACE}{call.peer}-{call.gate}").unlink(missing_ok=True)
+                    said = self._may_move(call)
+                    connection.sendall(said.encode())
+                    self._note(call, said)
                 else:
                     self._moved(call, connection)
         except (OSError, ConfigRepoError) as error:
@@ -200,6 +215,14 @@ class Receiver:
                 line = " ".join(sentence.split())
                 _log.warning("a push of server %d was refused: %s", call.peer, line)
                 return f"no {line}\n"
+
+    def _note(self, call: _Call, said: str) -> None:
+        """Tell who pushed in vain, and why."""
+        _, refused, sentence = said.partition("no ")
+        if refused:
+            refs = " ".join(line.rpartition(" ")[2] for line in call.lines)
+            who, why = str(call.peer), f"refused: {sentence.strip()}"
+            self._on_gate(GateNote(who, call.address, why, f"{PUSH} {refs}"))
 
     def _decide(self, call: _Call) -> Admitted | Denied:
         situation = self._situation()
@@ -307,11 +330,12 @@ def _read_call(connection: socket.socket) -> _Call | GateNote | None:
             return None
     connection.settimeout(_READ_S)
     try:
-        hook, peer, quarantine, *rest = data.decode().splitlines()
+        hook, who, quarantine, *rest = data.decode().splitlines()
         if hook == "gate":
-            return note_of((peer, quarantine, *rest))
+            return note_of((who, quarantine, *rest))
         if hook not in ("pre-receive", "post-receive"):
             return None
-        return _Call(hook, ServerId(int(peer)), quarantine, tuple(rest))
+        peer, gate, address = [*who.split(" "), "0", ""][:3]
+        return _Call(hook, ServerId(int(peer)), str(int(gate)), address, quarantine, tuple(rest))
     except ValueError:
         return None

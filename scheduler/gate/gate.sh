@@ -6,8 +6,9 @@
 # probe), MARK a digest of the key. All of them come from authorized_keys, never from the
 # other end. What the other end asked is compared whole, byte by byte; it is never split,
 # expanded or run.
-# Everything else is refused and written to STATE/gate.log, and so is what auditors fetch;
-# the running program is told as well, for the audit log.
+# Everything else is refused and written to STATE/gate.log, and so is what auditors fetch,
+# and a push that git itself does not take; the running program is told as well, for the
+# audit log.
 # An auditor may only fetch, and sees no drafts.
 set -u -f
 PATH=/usr/local/bin:/usr/bin:/bin
@@ -20,6 +21,8 @@ state=$2
 verbs=$3
 mark=${4-}
 asked=${SSH_ORIGINAL_COMMAND-}
+address=${SSH_CONNECTION-}
+longest=
 
 case $peer in
     audit:*) who="auditor ${peer#audit:}" verbs=upload-pack ;;
@@ -37,7 +40,6 @@ note() {
 }
 
 tell() {
-    address=${SSH_CONNECTION-}
     cd -- "$state/run" 2>/dev/null || return 0
     nc -N -w 5 -U receive.sock >/dev/null 2>&1 <<END || :
 gate
@@ -89,7 +91,8 @@ done
 [ -n "$git" ] || refuse 'git is not installed on this server'
 
 if [ "$who" != "server $peer" ]; then
-    # As many clones of people as over HTTPS; each holds its place as long as it runs.
+    # As many clones of people as over HTTPS; each holds its place as long as it runs, and it
+    # runs at most half an hour, or as long as 16 KiB/s take for all that is there.
     place=
     if [ -d "$state/run" ]; then
         for number in 1 2 3 4; do
@@ -99,20 +102,44 @@ if [ "$who" != "server $peer" ]; then
         [ -n "$place" ] || refuse 'too many clones run at this moment; try again in some seconds'
     fi
     note fetches
+    size=$(du -sk "$state/config.git/objects" 2>/dev/null)
+    longest=$((${size%%[!0-9]*}+0))
+    longest=$((longest / 16))
+    [ "$longest" -gt 1800 ] || longest=1800
 fi
 
-# A pack that never ends, or unfolds without end, costs at most this much time and memory
-# (1 KiB units); git itself stops at a single object that is larger than any file may be.
-alloc= silence=
+# A pack that never ends, or unfolds without end, costs at most this much work (seconds of
+# CPU of each process) and memory (1 KiB units); git itself stops at a single object that is
+# larger than any file may be. The largest that servers send takes half a second.
+# Git hides from its caller that it did not take a push, so it writes down how its parts
+# ended (trace2). The running program removes that when git asks it to judge the push: who
+# finds it afterwards knows that it did not come so far.
+limits= silence=
+trace=$state/run/git-$peer-$$
 if [ "$verb" = receive-pack ]; then
-    ulimit -t 20
+    ulimit -H -t 10
+    ulimit -S -t 5
     ulimit -v 262144
-    alloc=GIT_ALLOC_LIMIT=33554432
+    limits=GIT_ALLOC_LIMIT=33554432
+    true 2>/dev/null >"$trace" && exec 8>"$trace" && limits="$limits GIT_TRACE2=8"
 else
     ulimit -t 120
     ulimit -v 2097152
     silence=--timeout=60
 fi
+
+why_not() {
+    awk '
+        /^child_start.* --pack_header=/ { split($0, part, "--pack_header=[0-9]*,"); count = part[2] + 0 }
+        /^error / && !said { said = substr($0, 7, 200) }
+        /^child_exit.* code:[1-9]/ { ended = 1; if (/ code:152 /) said = "more than 5 s of work" }
+        /^child_start.*pre-receive.?$/ { judged = 1 }
+        END {
+            if (!ended || judged) exit
+            print said ~ /EOF/ ? "broken off:" : "refused:", count, "objects,", said
+        }
+    ' "$trace" | tr -c '[:print:]\n' '?'
+}
 
 hooks=${0%/*}
 if [ "$who" = "server $peer" ]; then
@@ -120,17 +147,27 @@ if [ "$who" = "server $peer" ]; then
 else
     hidden=refs/bqn/drafts
 fi
-set -- /usr/bin/env -i \
+set -- ${longest:+/usr/bin/timeout -k 5 "$longest"} /usr/bin/env -i \
     PATH="$PATH" LC_ALL=C HOME=/nonexistent \
     GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 \
-    GIT_OPTIONAL_LOCKS=0 BQN_PEER="$peer" BQN_STATE="$state" $alloc \
-    "$git" --no-replace-objects -c core.hooksPath="$hooks" -c core.bigFileThreshold=1024g \
+    GIT_OPTIONAL_LOCKS=0 GIT_TRACE2_BRIEF=1 \
+    BQN_PEER="$peer" BQN_STATE="$state" BQN_ADDRESS="${address%% *}" BQN_GATE=$$ $limits \
+    "$git" --no-replace-objects -c core.hooksPath="$hooks" \
+    -c core.bigFileThreshold=1024g -c core.alternateRefsCommand=true \
     -c uploadpack.hideRefs="$hidden" "$verb" $silence "$state/config.git"
-[ "$who" = "server $peer" ] && exec "$@"
+[ "$verb" = upload-pack ] && [ "$who" = "server $peer" ] && exec "$@"
 "$@"
 status=$?
-if [ "$status" -eq 0 ]; then
+if [ "$verb" = receive-pack ]; then
+    if [ -e "$trace" ]; then
+        why=$(why_not)
+        rm -f -- "$trace"
+        [ -z "$why" ] || { note "push $why"; tell "$why"; }
+    fi
+elif [ "$status" -eq 0 ]; then
     tell done
+elif [ "$status" -eq 124 ]; then
+    tell "broken off: it took more than $longest s"
 else
     tell 'broken off'
 fi

@@ -12,7 +12,7 @@ import pytest
 
 from configrepo.errors import StoreError
 from configrepo.revision import RefUpdate
-from configrepo.serving import advertisement, upload_pack
+from configrepo.serving import advertisement, bound_s, upload_pack
 from configrepo.store import Store
 from tests.support.repositories import LINE, SCRUBBED, commit, line_of, new_store, policy, real_git
 
@@ -163,3 +163,11 @@ def test_a_clone_that_takes_too_long_is_ended_though_pieces_are_taken(store: Sto
         for _ in answer:
             pass
     assert ended(store)
+
+
+def test_a_large_repository_has_as_long_as_a_slow_line_needs(tmp_path: Path) -> None:
+    assert bound_s(tmp_path) == 1800
+    (tmp_path / "objects" / "pack").mkdir(parents=True)
+    with (tmp_path / "objects" / "pack" / "one.pack").open("wb") as pack:
+        pack.truncate(160 << 20)
+    assert bound_s(tmp_path) == 10_240

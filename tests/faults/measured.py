@@ -1,4 +1,6 @@
-"""Runs a command and writes down the most memory that it or a child of it had, in MiB.
+"""Runs a command and writes down what it and its children took: memory and work.
+
+The most memory that one of them had, in MiB, and the CPU seconds of all together.
 
     python -I -S measured.py FILE COMMAND…
 
@@ -18,8 +20,8 @@ from pathlib import Path
 def main(file: Path, command: list[str]) -> int:
     """Run it; its exit status."""
     status = subprocess.call(command)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    file.write_text(f"{peak / 1024:.1f}\n")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    file.write_text(f"{used.ru_maxrss / 1024:.1f} {used.ru_utime + used.ru_stime:.2f}\n")
     return status
 
 

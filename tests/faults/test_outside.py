@@ -19,7 +19,11 @@ from tests.faults.touched import Touched, under
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
 ALLOWED = ("/dev/null", "/dev/tty")
-PROGRAMS = {"sh", "env", "prlimit", "git", "nc", "pre-receive", "post-receive", "gate.sh"}
+RECEIVING = {"sh", "env", "prlimit", "git", "true", "nc", "pre-receive", "post-receive", "gate.sh"}
+NOTING = {"awk", "date", "head", "mv", "rm", "tr", "wc"}
+"""What the gate writes its log with."""
+
+PROGRAMS = RECEIVING | NOTING
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ from scheduler.authorized_keys import GATE
 from scheduler.gate_trail import GateNote, GateTrail, note_of
 from scheduler.receiving import Receiver
 from scheduler.views import Person
+from tests.faults.packs import WHO, Object, commit_on, name_of, pack_of, tree
 from tests.support.replicas import Replica
 
 Line = tuple[str, str, str, str]
@@ -44,6 +47,23 @@ def test_a_name_cannot_fill_the_log_and_others_are_still_heard() -> None:
     now[0] = 3600.0
     trail.write(GateNote("7", "", "refused: no", "id"))
     assert written[-1] == "BQN 7"
+
+
+def test_the_same_refusal_of_a_push_is_a_line_once_in_ten_minutes() -> None:
+    written: list[str] = []
+    now = [0.0]
+    trail = GateTrail(
+        lambda _, action, result: written.append(f"{action} {result}"), lambda: now[0]
+    )
+    for _ in range(30):
+        for result in ("refused: a", "refused: b"):
+            trail.write(GateNote("7", "", result, "git-receive-pack refs/heads/cluster"))
+        now[0] += 10.0
+    push = "push over SSH: refs/heads/cluster refused:"
+    assert written == [f"{push} a", f"{push} b"]
+    now[0] = 600.0
+    trail.write(GateNote("7", "", "refused: a", "git-receive-pack refs/heads/cluster"))
+    assert written[2:] == [f"{push} a"]
 
 
 @pytest.fixture
@@ -133,3 +153,100 @@ def test_only_some_people_clone_at_one_time(told: tuple[Path, Queue[Line]]) -> N
             assert again.communicate(b"0000", timeout=60)[0] != b""
         for process in running[1:]:
             process.communicate(b"0000", timeout=60)
+
+
+def timeout_of(process: subprocess.Popen[bytes]) -> tuple[int, list[str]]:
+    """The process that bounds the gate's git: its number and its command."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (child,) = children
+    return int(child), Path(f"/proc/{child}/cmdline").read_text().split("\0")
+
+
+def test_a_clone_has_its_place_for_a_bounded_time(told: tuple[Path, Queue[Line]]) -> None:
+    state, lines = told
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(gate(state, "audit:olga", "git-upload-pack 'config.git'"))
+            for _ in range(4)
+        ]
+        for process in running:
+            assert process.stdout is not None
+            assert process.stdout.read(4) != b"", "its refs are offered, so it has its place"
+        number, command = timeout_of(running[0])
+        assert command[:4] == ["/usr/bin/timeout", "-k", "5", "1800"]
+        # This is how its own clock tells that the time is over.
+        os.kill(number, signal.SIGALRM)
+        assert running[0].wait(60) == 124
+        assert lines.get(timeout=60)[3] == "broken off: it took more than 1800 s"
+        with gate(state, "audit:olga", "git-upload-pack 'config.git'") as again:
+            assert again.communicate(b"0000", timeout=60)[0] != b"", "the place is free"
+        for process in running[1:]:
+            process.communicate(b"0000", timeout=60)
+
+
+def test_a_clone_of_a_large_repository_has_more_time(told: tuple[Path, Queue[Line]]) -> None:
+    state, _ = told
+    with (state / "config.git" / "objects" / "pack" / "tmp_large").open("wb") as pack:
+        os.posix_fallocate(pack.fileno(), 0, 48 << 20)
+    with gate(state, "audit:olga", "git-upload-pack 'config.git'") as process:
+        assert process.stdout is not None
+        assert process.stdout.read(4) != b""
+        _, command = timeout_of(process)
+        assert 48 << 6 <= int(command[3]) < 49 << 6
+        process.communicate(b"0000", timeout=60)
+
+
+def pushed(state: Path, new: str, pack: bytes) -> bytes:
+    """What is answered to a push of a new ref by server 7."""
+    line = f"{'0' * 40} {new} refs/heads/server/7\0report-status side-band-64k".encode()
+    with gate(state, "7", "git-receive-pack 'config.git'") as process:
+        words = f"{len(line) + 4:04x}".encode() + line + b"0000" + pack
+        return process.communicate(words, timeout=60)[0]
+
+
+def test_a_push_that_git_does_not_take_is_told_with_its_reason(
+    told: tuple[Path, Queue[Line]],
+) -> None:
+    state, lines = told
+    large: Object = ("blob", bytes(40 << 20))
+    level = tree((b"100644", b"ntp.conf", name_of(large)))
+    made = commit_on(level, "0" * 40)
+    answer = pushed(state, name_of(made).hex(), pack_of([large, level, made]))
+    assert b"over limit" in answer
+    name, address, action, result = lines.get(timeout=60)
+    assert (name, address, action) == ("BQN 7", "192.0.2.9", "push over SSH: 'config.git'")
+    assert result.startswith("refused: 3 objects, attempting to allocate 4194")
+    assert "push refused: 3 objects" in (state / "gate.log").read_text()
+    # Broken off half way is no refusal.
+    small: Object = ("blob", b"x\n")
+    whole = pack_of([small, tree((b"100644", b"a", name_of(small)))])
+    pushed(state, name_of(made).hex(), whole[:40])
+    assert lines.get(timeout=60)[3].startswith("broken off: 2 objects, ")
+    assert list((state / "run").glob("git-*")) == []
+
+
+def test_a_push_that_the_program_does_not_take_is_told_with_its_refs(
+    told: tuple[Path, Queue[Line]],
+) -> None:
+    state, lines = told
+    small: Object = ("blob", b"x\n")
+    level = tree((b"100644", b"ntp.conf", name_of(small)))
+    lines_of_commit = b"tree " + name_of(level).hex().encode() + b"\nauthor " + WHO
+    made: Object = ("commit", lines_of_commit + b"\ncommitter " + WHO + b"\n\nx\n")
+    answer = pushed(state, name_of(made).hex(), pack_of([small, level, made]))
+    assert b"BQN: server 7 is not a member here" in answer
+    assert lines.get(timeout=60) == (
+        "BQN 7", "192.0.2.9", "push over SSH: refs/heads/server/7",
+        "refused: server 7 is not a member here",
+    )  # fmt: skip
+    assert lines.empty()
+    assert list((state / "run").glob("git-*")) == []
+
+
+def test_what_a_killed_gate_left_goes_at_the_next_start(tmp_path: Path) -> None:
+    replica = Replica(tmp_path, 1)
+    (replica.state / "run").mkdir()
+    (replica.state / "run" / "git-7-4711").write_text("start")
+    replica.receiver.start()
+    replica.close()
+    assert not (replica.state / "run" / "git-7-4711").exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,6 +16,7 @@ from configrepo.model import ServerId
 from configrepo.sshsig import Signer
 from configrepo.store import CommitId, Person, RefUpdate, Store
 from scheduler.authorized_keys import MEMBER, KeyHolder, Verb
+from scheduler.gate_trail import GateNote
 from scheduler.receiving import Receiver, Situation
 from scheduler.ssh import SshLimits, SshPool, SshTarget
 from scheduler.sshd import account
@@ -37,6 +39,7 @@ class Replica:
         self.store = Store.create(self.state / "config.git", Signer(self.person, self.key))
         self.situation = Situation(None, 0, frozenset(), keys=self.keys())
         self.received: list[tuple[int, tuple[str, ...]]] = []
+        self.told: Queue[GateNote] = Queue()
         self.pool = SshPool(self.key, account(), SshLimits(3.0, 6.0, 5.0, 30.0))
         self.receiver = Receiver(
             self.state,
@@ -44,6 +47,7 @@ class Replica:
             self.store,
             lambda: self.situation,
             lambda peer, refs: self.received.append((peer, refs)),
+            self.told.put,
         )
         self._sshd: SshServer | None = None
 
