@@ -51,11 +51,13 @@ class Room:
         state_dir: Path,
         port: int = 0,
         timing: Timing | None = None,
+        beat_s: float = 1.0,
         **release: Any,
     ) -> None:
         self.id = ServerId(number)
         self.state_dir = state_dir
         self.sentences: list[str] = []
+        self.seen: set[tuple[int, str]] = set()
         self.connections: list[tuple[socket.socket, str, str]] = []
         self.handovers: list[int] = []
         self.catch_ups: list[tuple[int, str]] = []
@@ -71,7 +73,8 @@ class Room:
                 address="127.0.0.1",
                 timing=timing,
                 **{"version": "R5.0.0", **release},
-            )
+            ),
+            beat_s,
         )
         self.room.on_view = self._on_view
         self.room.on_connection = self._on_connection
@@ -110,6 +113,7 @@ class Room:
         with self._changed:
             if not self.sentences or self.sentences[-1] != view.sentence:
                 self.sentences.append(view.sentence)
+            self.seen.update((int(peer.id), peer.state) for peer in view.peers)
             self._changed.notify_all()
 
     def _on_connection(self, connection: socket.socket, address: str, sni: str) -> None:

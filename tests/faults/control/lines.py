@@ -60,7 +60,9 @@ _SOURCES = sources()
 def connected(room: Room) -> socket.socket:
     """A connection from an address of its own."""
     source = (next(_SOURCES), 0)
-    return socket.create_connection(("127.0.0.1", room.room.port), 30, source_address=source)
+    raw = socket.create_connection(("127.0.0.1", room.room.port), 30, source_address=source)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return raw
 
 
 class Line:
