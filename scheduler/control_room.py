@@ -48,6 +48,8 @@ from scheduler.presets import PRESETS, Timing, broken_rules
 _ROOT = Path(__file__).resolve().parent.parent
 _BEAT_S = 1.0
 _SILENCE_BEATS = 10
+# Until its first line it only starts, which takes long on a machine that does much else.
+_STARTING_BEATS = 90
 _STOP_S = 3.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
@@ -114,7 +116,7 @@ def _nothing(*_: object) -> None:
 
 
 class ControlRoom:
-    """Owns the control process.
+    """Owns the control process; `beat_s` is how often it is told that the program runs.
 
     Callbacks (set them before `start`; each may be called from any thread):
         on_view: a new view; must return quickly.
@@ -128,8 +130,9 @@ class ControlRoom:
             has, then call `caught_up`. May block.
     """
 
-    def __init__(self, settings: ControlSettings) -> None:
+    def __init__(self, settings: ControlSettings, beat_s: float = _BEAT_S) -> None:
         self.settings = settings
+        self._beat_s = beat_s
         self.on_view: Callable[[ControlView], None] = _nothing
         self.on_connection: Callable[[socket.socket, str, str], None] | None = None
         self.on_handover: Callable[[ServerId], None] = _nothing
@@ -290,7 +293,7 @@ class ControlRoom:
 
     def _beat(self) -> None:
         """Show the control process that the program still runs."""
-        while not self._stopping.wait(_BEAT_S):
+        while not self._stopping.wait(self._beat_s):
             self._send({"t": "beat"})
 
     def _supervise(self) -> None:
@@ -311,7 +314,7 @@ class ControlRoom:
         """Start the process, serve its link until it ends, and say how it ended."""
         ours, theirs = socket.socketpair()
         with ours:
-            ours.settimeout(_BEAT_S)
+            ours.settimeout(self._beat_s)
             with theirs:
                 process = self._spawn(theirs)
             self._greet(ours)
@@ -368,16 +371,16 @@ class ControlRoom:
 
     def _serve(self, link: socket.socket) -> str:
         reader = LineReader()
-        silent = 0
+        silent, patience = 0, _STARTING_BEATS
         try:
-            while silent < _SILENCE_BEATS:
+            while silent < patience:
                 try:
                     received = reader.read(link)
                 except TimeoutError:
                     # Counted, not measured: a pause of this process is no silence of that one.
                     silent += 1
                     continue
-                silent = 0
+                silent, patience = 0, _SILENCE_BEATS
                 for line in received:
                     self._take(line)
         except (LinkBroken, OSError) as error:

@@ -236,6 +236,31 @@ def test_a_control_process_that_dies_is_started_again_and_the_view_says_so(
     assert rooms[0].view.role is ControlRole.PRIMARY
 
 
+# The start of every control process waits until its program has sent so many beats.
+_SLOW_START = """
+import sys
+if "scheduler.control_process" in sys.orig_argv:
+    import os, socket, time
+    with socket.socket(fileno=os.dup(int(sys.orig_argv[-2]))) as link:
+        while link.recv(1 << 16, socket.MSG_PEEK).count(b'"beat"') < 14:
+            time.sleep(0.01)
+"""
+
+
+def test_a_slow_start_is_not_taken_for_a_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that does much else would never get one started."""
+    (tmp_path / "sitecustomize.py").write_text(_SLOW_START)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    room = Room(0, tmp_path / "0", beat_s=0.25)
+    try:
+        room.wait(lambda view: view.running, 60)
+        assert not any("ended" in said for said in room.sentences)
+    finally:
+        room.stop()
+
+
 def test_a_returned_lower_server_catches_up_is_handed_over_and_leads(new_room: NewRoom) -> None:
     higher = new_room(1)
     lower = new_room(0)
