@@ -68,6 +68,7 @@ class ControlPort:
         audience: Audience,
         now: Callable[[], float],
         rekey_s: float = _REKEY_S,
+        goodbye_s: float = _GOODBYE_S,
     ) -> None:
         self._listener = listener
         self._pem = pem
@@ -75,6 +76,7 @@ class ControlPort:
         self._audience = audience
         self._now = now
         self._rekey_s = rekey_s
+        self._goodbye_s = goodbye_s
         self._say()
         self._hello: Hello | None = None
         self._stopping = False
@@ -185,16 +187,18 @@ class ControlPort:
         the program still has: it would learn of the stop by silence only.
         """
         self._stopping = True
+        for dialling in self._dialling.values():
+            dialling.cancel()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         boot = self._hello.boot if self._hello is not None else 0
         told = [session for sessions in self._sessions.values() for session in sessions]
         for session in told:
             session.send(Bye(stopping=True, boot=boot))
-            session.close()
         if told:
-            # An end while they still send would be a reset, and the good-bye might get lost.
-            await asyncio.wait([session.ended for session in told], timeout=_GOODBYE_S)
+            # Who has read it closes. An end while others still send would be a reset, which
+            # may drop what they have not read yet.
+            await asyncio.wait([session.ended for session in told], timeout=self._goodbye_s)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

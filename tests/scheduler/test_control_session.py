@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.support.control_ports import DEADLINE_S, Server, Wire
+from configrepo.model import ServerId
+from scheduler.control_view import ControlRole
+from scheduler.election_values import Beacon
+from scheduler.messages import Bye, Ping, Pong
+from tests.support.control_ports import DEADLINE_S, Line, Server, Wire
 from tests.support.loops import finished
 
 _DAY_S = 86_400.0
@@ -113,3 +119,34 @@ async def _counted_back() -> None:
         await mended.told.answered_again()
         disputes = [event for event in zero.told.events if event[0] == "disputed"]
         assert disputes[-1] == ("disputed", 1, None)
+
+
+def test_a_server_that_stops_leaves_it_to_others_to_close_when_they_have_heard_it() -> None:
+    """If it closed first, what they send would reset the connection under the good-bye."""
+    _run(_heard())
+
+
+async def _heard() -> None:
+    zero = Server(0, 1, goodbye_s=DEADLINE_S)
+    zero.told.timing = replace(zero.told.timing, dead_s=DEADLINE_S)
+    zero.join(1, _nobody())
+    line = await Line.open(1, zero)
+    stopping = asyncio.create_task(zero.stop())
+    assert (await line.hear(Bye)).stopping
+    line.say(Ping(7, Beacon(ServerId(1), 1, 1, ControlRole.SECONDARY, 0, 0)))
+    assert (await line.hear(Pong)).seq == 7
+    assert not stopping.done()
+    await line.close()
+    await stopping
+
+
+def test_who_does_not_hear_the_good_bye_holds_a_stop_up_only_for_a_while() -> None:
+    _run(_unheard())
+
+
+async def _unheard() -> None:
+    zero = Server(0, 1, goodbye_s=0.05)
+    zero.join(1, _nobody())
+    line = await Line.open(1, zero)
+    await zero.stop()
+    await line.close()

@@ -7,18 +7,32 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from configrepo.model import ServerId
+from scheduler import tls
 from scheduler.control_port import ControlPort
 from scheduler.control_session import PeerAddress
 from scheduler.control_view import ControlRole
 from scheduler.election_values import Beacon, Relay
-from scheduler.messages import HandNo, HandOk, HandReq, Hello, Ping, Pong
+from scheduler.frames import decode
+from scheduler.messages import (
+    HandNo,
+    HandOk,
+    HandReq,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    framed,
+    from_json,
+)
 from scheduler.presets import Timing
 from tests.support.control_rooms import CLUSTER, QUICK
 from tests.support.identities import identity
 
 DEADLINE_S = 60.0
+Message_ = TypeVar("Message_", bound=Message)
 
 
 @dataclass
@@ -96,7 +110,9 @@ class Listener:
 class Server:
     """One server's port, listening, with a clock that the test may put forward."""
 
-    def __init__(self, number: int, boot: int, rekey_s: float = 86_400.0) -> None:
+    def __init__(
+        self, number: int, boot: int, rekey_s: float = 86_400.0, goodbye_s: float = 1.0
+    ) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.told = Listener(number, boot)
         self.ahead_s = 0.0
@@ -107,6 +123,7 @@ class Server:
             self.told,
             lambda: asyncio.get_running_loop().time() + self.ahead_s,
             rekey_s,
+            goodbye_s,
         )
         self.port.start()
 
@@ -133,6 +150,48 @@ class Server:
         """Say good-bye and end."""
         await self.port.stop()
         self.listener.close()
+
+
+class Line:
+    """A connection to a port as another member opens it, spoken frame by frame."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, number: int, to: Server) -> Line:
+        """Greet as that member."""
+        pins = [identity(to.told.id).certificate_b64]
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            to.at,
+            ssl=tls.client_context(identity(number).control_pem, pins),
+            server_hostname=tls.SNI_CONTROL,
+        )
+        line = cls(reader, writer)
+        line.say(Hello(CLUSTER, ServerId(number), 1, "R5.0.0"))
+        await line.hear(Hello)
+        return line
+
+    def say(self, message: Message) -> None:
+        """Send a message."""
+        self._writer.write(framed(message))
+
+    async def hear(self, kind: type[Message_]) -> Message_:
+        """The next message of a kind."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                length = int.from_bytes(await self._reader.readexactly(4), "big")
+                message = from_json(decode(await self._reader.readexactly(length)))
+                if isinstance(message, kind):
+                    return message
+
+    async def close(self) -> None:
+        """Close it."""
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 class Wire:
