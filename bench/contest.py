@@ -77,7 +77,7 @@ class Cluster:
         self._place = place
         self._processes: dict[int, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
-        self._started: dict[int, float] = {}
+        self._listens_since: dict[int, float] = {}
         members = []
         for number in range(servers):
             state = place / f"s{number}"
@@ -103,17 +103,21 @@ class Cluster:
                 env={**os.environ, "PYTHONPATH": str(_ROOT)},
             )
         self._processes[number] = process
-        self._started[number] = monotonic()
+        self._listens_since.pop(number, None)
         assert process.stdout is not None
         reader = threading.Thread(target=self._read, args=(number, process.stdout))
         reader.start()
         self._readers.append(reader)
 
     def _read(self, number: int, lines: IO[str]) -> None:
+        spoken = False
         with lines:
             for line in lines:
                 told = json.loads(line)
-                self.watched.say(told.pop("t"), number, told)
+                at = told.pop("t")
+                if not spoken:
+                    self._listens_since[number], spoken = at, True
+                self.watched.say(at, number, told)
         self.watched.say(monotonic(), number, {"role": "gone"})
 
     def crash(self, number: int) -> float:
@@ -156,9 +160,13 @@ class Cluster:
         )
 
     def seconds_until_grown(self) -> float:
-        """How long until every server has listened as long as a started one must."""
-        youngest = max(self._started.values())
-        return max(youngest + LAN.boot_s + 1.0 - monotonic(), 0.0)
+        """How long until every server has listened as long as a started one must.
+
+        It listens from its first word on: on a busy machine that is seconds after its start.
+        """
+        now = monotonic()
+        youngest = max(self._listens_since.get(number, now) for number in range(self.size))
+        return max(youngest + LAN.boot_s + 1.0 - now, 0.0)
 
     def close(self) -> None:
         """Kill what still runs."""
