@@ -11,11 +11,12 @@ Edge: processes, sockets, threads.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from time import monotonic, sleep
@@ -55,11 +56,41 @@ class Watch:
             self.looks += 1
 
 
-def blocks(count: int) -> str:
-    """So many profiles, as a person could paste them."""
+class Deeds:
+    """How long each of one kind took, and how many failed; used by several threads."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self.took_s: list[float] = []
+        self._failures: list[str] = []
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return len(self._failures)
+
+    def do(self, act: Callable[[Visitor], None], visitor: Visitor) -> None:
+        """One more."""
+        began = monotonic()
+        try:
+            act(visitor)
+        except (VisitError, OSError) as error:
+            self._failures.append(str(error))
+        else:
+            self.took_s.append(monotonic() - began)
+
+    def told(self) -> str:
+        """All of them in words."""
+        spread = f", {figures.spread(self.took_s)}" if self.took_s else ""
+        first = f" (the first: {self._failures[0][:200]})" if self._failures else ""
+        return f"{len(self.took_s)} {self._what}{spread}; {self.failed} failed{first}"
+
+
+def blocks(numbers: Iterable[int]) -> str:
+    """A profile for each number, as a person could paste them."""
     return "".join(
         f"profile access load-{n}\n ip-range 10.{64 + n // 65536}.{n // 256 % 256}.{n % 256}/32\n"
-        for n in range(count)
+        for n in numbers
     )
 
 
@@ -85,7 +116,7 @@ def _fill(tour: Tour, count: int) -> None:
     """Give BQN 2 many objects, so that unifying it is much work."""
     visitor = tour.at(2)
     page = visitor.get("/configuration/new")
-    page = visitor.send(page, page.form("text"), {"text": blocks(count)})
+    page = visitor.send(page, page.form("text"), {"text": blocks(range(count))})
     page = visitor.get("/candidate/compare")
     send_commit(visitor, page, "/commit", f"{count} objects")
     figures.note(f"BQN 2 has {count} more objects")
@@ -94,29 +125,31 @@ def _fill(tour: Tour, count: int) -> None:
 def _measure(tour: Tour, share: float, load_s: float) -> figures.Figures:
     watch = Watch(tour.server(1).state / "run" / "console.sock")
     until = monotonic() + load_s
-    pages: list[float] = []
+    pages, uploads, unifications = Deeds("pages"), Deeds("uploads"), Deeds("unifications")
     visitors = [tour.server(0).login(tour.password)[0] for _ in range(4)]
-    upload = blocks(int(UPLOAD_BYTES * share) // 48)
+    comments = f"# {'x' * 4000}\n" * (int(UPLOAD_BYTES * share) // 4003 - 1)
+    numbers = itertools.count(OBJECTS)
 
     def view(visitor: Visitor) -> None:
-        began = monotonic()
         visitor.get("/dashboard/live")
-        pages.append(monotonic() - began)
 
     def post(visitor: Visitor) -> None:
         page = visitor.get("/configuration/new")
-        visitor.send(page, page.form("text"), {"text": upload})
-        sleep(1.0)
+        text = comments + blocks([next(numbers)])
+        visitor.send(page, page.form("text"), {"text": text})
 
     def unify(visitor: Visitor) -> None:
         visitor.get("/unify")
 
     half = int(VIEWERS * share) // 2
     loads = [
-        threading.Thread(target=_viewers, args=(visitors[0], view, until, half), daemon=True),
-        threading.Thread(target=_viewers, args=(visitors[1], view, until, half), daemon=True),
-        threading.Thread(target=_again, args=(visitors[2], post, until), daemon=True),
-        threading.Thread(target=_again, args=(visitors[3], unify, until), daemon=True),
+        threading.Thread(target=work, args=arguments, daemon=True)
+        for work, arguments in (
+            (_viewers, (visitors[0], view, until, half, pages)),
+            (_viewers, (visitors[1], view, until, half, pages)),
+            (_again, (visitors[2], post, until, uploads)),
+            (_again, (visitors[3], unify, until, unifications)),
+        )
     ]
     heartbeats = Heartbeats(tour.server(0).control_port, tour.server(1).control_port)
     with closing(heartbeats), _slow_clients(tour.server(0).gui_port, int(SLOW * share)):
@@ -128,8 +161,11 @@ def _measure(tour: Tour, share: float, load_s: float) -> figures.Figures:
         for load in loads:
             load.join()
     suspect_s = PRESETS["lan"].suspect_s
+    visitors[0].get("/")  # it still answers
+    for deeds in (pages, uploads, unifications):
+        figures.note(deeds.told())
     figures.note(
-        f"{len(pages)} pages of viewers, {figures.spread(pages)}; the secondary looked "
+        f"the secondary looked "
         f"{watch.looks} times, states {sorted(watch.states)}, T_suspect {suspect_s} s; the primary "
         f"sent {heartbeats.count} times, at most {heartbeats.largest_gap_s:.2f} s apart"
     )
@@ -137,23 +173,24 @@ def _measure(tour: Tour, share: float, load_s: float) -> figures.Figures:
         "largest_gap_s": heartbeats.largest_gap_s,
         "suspect_s": suspect_s,
         "role_changes": len(watch.leaders) - 1,
-        "page_p95_s": figures.quantile(pages, 0.95),
+        "page_p95_s": figures.quantile(pages.took_s, 0.95),
+        "failed": sum(deeds.failed for deeds in (pages, uploads, unifications)),
     }
 
 
-def _again(visitor: Visitor, act: Callable[[Visitor], None], until: float) -> None:
+def _again(visitor: Visitor, act: Callable[[Visitor], None], until: float, deeds: Deeds) -> None:
     while monotonic() < until:
-        with contextlib.suppress(VisitError, OSError):
-            act(visitor)
+        deeds.do(act, visitor)
 
 
-def _viewers(visitor: Visitor, act: Callable[[Visitor], None], until: float, viewers: int) -> None:
+def _viewers(
+    visitor: Visitor, act: Callable[[Visitor], None], until: float, viewers: int, deeds: Deeds
+) -> None:
     """So many viewers who each look every two seconds, one after the other."""
     while monotonic() < until:
         began = monotonic()
         for _ in range(viewers):
-            with contextlib.suppress(VisitError, OSError):
-                act(visitor)
+            deeds.do(act, visitor)
         sleep(max(0.0, min(until, began + 2.0) - monotonic()))
 
 
