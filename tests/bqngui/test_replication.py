@@ -45,6 +45,27 @@ def test_every_server_has_its_state_lag_error_and_next_try(site: Site) -> None:
     assert "42 % free" in page
 
 
+def test_a_secondary_that_lacks_a_commit_calls_none_the_newest(site: Site) -> None:
+    view = replace(site.desk.replication.standing(), leading=False, primary=ServerId(1))
+    for state, newest, lag in (("in sync", True, "none"), ("behind", False, "not known")):
+        own = replace(view.servers[0], state=state, saved=view.head)
+        site.desk.replication.view = replace(view, servers=(own,))
+        page = site.visitor(Role.VIEWER).get("/replication").text
+        assert ("<p>the newest</p>" in page) is newest
+        assert f'class="number nowrap">{lag}<' in page
+
+
+def test_the_disk_is_told_with_its_reserve_or_that_it_was_used_up(site: Site) -> None:
+    assert "64 MiB in reserve" in site.visitor(Role.VIEWER).get("/replication").text
+    view = site.desk.replication.standing()
+    assert view.repository is not None
+    repository = replace(view.repository, free_share=0.0, reserved=0)
+    site.desk.replication.view = replace(view, repository=repository)
+    page = site.visitor(Role.VIEWER).get("/replication").text
+    assert "0 % free" in page
+    assert "The reserve for what the program must write was used up" in page
+
+
 def test_an_operator_sends_to_one_or_to_all_and_a_viewer_to_none(site: Site) -> None:
     operator, viewer = site.visitor(Role.OPERATOR), site.visitor(Role.VIEWER)
     assert 'name="server" value="1"' in operator.get("/replication").text

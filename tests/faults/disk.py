@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,6 +55,30 @@ def settle(place: Path) -> None:
 def take_all(path: Path) -> None:
     """Take all that is left of a disk, to the last block, with a file on it."""
     settle(path.parent)
+    _take_what_is_left(path)
+
+
+@contextmanager
+def kept_full(path: Path) -> Iterator[None]:
+    """Until the end of the block such a file also takes, at once, whatever becomes free."""
+    over = threading.Event()
+
+    def fill() -> None:
+        while not over.wait(0.02):
+            _take_what_is_left(path)
+
+    take_all(path)
+    with ThreadPoolExecutor(1) as pool:
+        filling = pool.submit(fill)
+        try:
+            yield
+        finally:
+            over.set()
+            filling.result()
+            path.unlink()
+
+
+def _take_what_is_left(path: Path) -> None:
     with path.open("ab") as file:
         size = 1 << 26
         while size >= 512:

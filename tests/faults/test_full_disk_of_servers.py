@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from tests.support.whole_servers import (
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
 DISK_MIB = 200
+MOST_SAVED = 300
 POLICIES = "common/policy/rate/"
 
 
@@ -42,6 +42,13 @@ def _small_disks(stack: ExitStack, folder: Path) -> None:
     for number in (0, 1):
         image = disk.new_image(folder / f"{number}.img", DISK_MIB)
         stack.enter_context(disk.mounted(image, folder / f"s{number}"))
+
+
+@pytest.fixture
+def at_full_size(full: bool) -> None:
+    """Used before `pair`, so that nothing is started in vain."""
+    if not full:
+        pytest.skip("with --full only")
 
 
 @pytest.fixture
@@ -63,18 +70,17 @@ def policy(name: str) -> str:
     return f"policy rate {name}\n downlink rate 1000\n"
 
 
-def fill(server: WholeServer) -> Path:
-    """Take all room of its disk, also what it gives up; returns the file that holds it."""
-    ballast = server.state / "ballast"
-    disk.take_all(ballast)
-    until("the reserve is given up", lambda: not (server.state / "reserve").exists())
-    disk.take_all(ballast)
-    return ballast
+@contextmanager
+def full_disk(server: WholeServer) -> Iterator[None]:
+    """All room of its disk is taken, also what it gives up, and what becomes free."""
+    with disk.kept_full(server.state / "ballast"):
+        until("the reserve is given up", lambda: not (server.state / "reserve").exists())
+        yield
 
 
 def save_until_full(server: WholeServer, saved: list[str]) -> None:
     """Save one block after the other, until it is said that there is no room."""
-    for number in count():
+    for number in range(MOST_SAVED):
         try:
             answer = server.save(policy(f"n{number}"))
         except VisitError as error:
@@ -85,12 +91,19 @@ def save_until_full(server: WholeServer, saved: list[str]) -> None:
             assert "space" in answer.sentence or "is free" in answer.sentence
             return
         saved.append(answer.revision)
+    raise AssertionError("the disk was never full")
 
 
 def seen_by(asked: WholeServer, other: WholeServer) -> dict[str, Any]:
     """What a server says of another one, or of itself."""
     servers = asked.status().get("servers", ())
-    return next((dict(one) for one in servers if one["id"] == other.number), {"sync": ""})
+    nobody = {"sync": "", "sync_sentence": "", "state": ""}
+    return next((dict(one) for one in servers if one["id"] == other.number), nobody)
+
+
+def is_behind(seen: dict[str, Any], why: str) -> bool:
+    """Whether a server is called behind, for that reason."""
+    return seen["sync"] == "behind" and why in seen["sync_sentence"]
 
 
 def missing(server: WholeServer, files: list[str]) -> list[str]:
@@ -136,69 +149,60 @@ def test_a_primary_whose_disk_is_full_lets_the_other_lead_and_comes_back_by_itse
     zero, one = pair[0], pair[1]
     saved: list[str] = []
     with no_false_in_sync(one, zero):
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, ExitStack() as filling:
             saving = pool.submit(save_until_full, zero, saved)
             until("something is saved", lambda: len(saved) > 0 or saving.done(), pair.told)
-            ballast = fill(zero)
+            filling.enter_context(full_disk(zero))
             saving.result()
 
-        until("BQN 1 leads", lambda: pair.primaries() == [1, 1], pair.told)
-        later = one.save(policy("later"))
-        assert isinstance(later, Acknowledged)
-        until("that is known", lambda: seen_by(one, zero)["sync"] == "behind", pair.told)
-        assert "disk full" in seen_by(one, zero)["sync_sentence"]
-        until("BQN 0 knows it, too", lambda: seen_by(zero, zero)["sync"] == "behind", pair.told)
+            until("BQN 1 leads", lambda: pair.primaries() == [1, 1], pair.told)
+            later = one.save(policy("later"))
+            assert isinstance(later, Acknowledged)
+            saved.append(later.revision)
+            until("that is told", lambda: is_behind(seen_by(one, zero), "disk full"), pair.told)
+            until("BQN 0 knows it", lambda: is_behind(seen_by(zero, zero), "BQN 1"), pair.told)
 
-        # Its pages go on, for who comes now as well, and say what to do; so do those of the other.
-        zero.forget_visitor()
-        page = zero.visitor().get("/")
-        assert "The disk of this server is full" in page.text
-        assert "BQN 1 leads: save there meanwhile." in page.text
-        assert "The disk of BQN 0 is full" in one.visitor().get("/").text
-        # Its control port answers, and its configuration is what it was.
-        until("BQN 0 answers", lambda: seen_by(one, zero)["state"] == "ready", pair.told)
-        assert missing(zero, [f"{POLICIES}later.conf"]) == ["later"]
-
-        ballast.unlink()
-        whole(pair, {*saved, later.revision})
+            # Its pages go on, for who comes now as well, and say what to do; so do the other's.
+            zero.forget_visitor()
+            page = zero.visitor().get("/")
+            assert "The disk of this server is full" in page.text
+            assert "BQN 1 leads: save there meanwhile." in page.text
+            assert "The disk of BQN 0 is full" in one.visitor().get("/").text
+            # Its control port answers.
+            until("BQN 0 answers", lambda: seen_by(one, zero)["state"] == "ready", pair.told)
+        whole(pair, set(saved))
     again = zero.save(policy("again"))
     assert isinstance(again, Acknowledged)
     whole(pair, {again.revision})
 
 
+@pytest.mark.usefixtures("at_full_size")
 def test_a_secondary_whose_disk_is_full_is_behind_and_catches_up_by_itself(
-    pair: WholeCluster, full: bool
+    pair: WholeCluster,
 ) -> None:
-    if not full:
-        pytest.skip("with --full")
     zero, one = pair[0], pair[1]
     with no_false_in_sync(zero, one):
-        ballast = fill(one)
-        saved = zero.save(policy("during"))
-        assert isinstance(saved, Acknowledged)
-        assert "Only on this server" in saved.text
-        until("that is known", lambda: seen_by(zero, one)["sync"] == "behind", pair.told)
-        pair.led_by(0, 0)
-        ballast.unlink()
+        with full_disk(one):
+            saved = zero.save(policy("during"))
+            assert isinstance(saved, Acknowledged)
+            assert "Only on this server" in saved.text
+            until("that is told", lambda: is_behind(seen_by(zero, one), "disk full"), pair.told)
+            pair.led_by(0, 0)
         whole(pair, {saved.revision})
 
 
-def test_a_server_that_is_started_while_its_disk_is_full_takes_part(
-    pair: WholeCluster, full: bool
-) -> None:
-    if not full:
-        pytest.skip("with --full")
+@pytest.mark.usefixtures("at_full_size")
+def test_a_server_that_is_started_while_its_disk_is_full_takes_part(pair: WholeCluster) -> None:
     zero, one = pair[0], pair[1]
     saved = zero.save(policy("before"))
     assert isinstance(saved, Acknowledged)
     with no_false_in_sync(one, zero):
-        ballast = fill(zero)
-        until("BQN 1 leads", lambda: pair.primaries() == [1, 1], pair.told)
-        zero.kill()
-        zero.start()
-        until("its pages answer", zero.answers)
-        until("it follows", lambda: pair.primaries() == [1, 1], pair.told)
-        zero.forget_visitor()
-        assert "The disk of this server is full" in zero.visitor().get("/").text
-        ballast.unlink()
+        with full_disk(zero):
+            until("BQN 1 leads", lambda: pair.primaries() == [1, 1], pair.told)
+            zero.kill()
+            zero.start()
+            until("its pages answer", zero.answers)
+            until("it follows", lambda: pair.primaries() == [1, 1], pair.told)
+            zero.forget_visitor()
+            assert "The disk of this server is full" in zero.visitor().get("/").text
         whole(pair, {saved.revision})
