@@ -122,7 +122,10 @@ class RemoveSnippet:
     def sentence(self) -> str:
         """What will be done."""
         lines = "".join(f"\n      {line}" for line in self.text.splitlines())
-        return f"remove {self.path} and reload sshd; nobody comes in to the gate any more:{lines}"
+        return (
+            f"remove {self.path} and reload sshd; the other servers and auditors open no new "
+            f"connection then, those that are open stay until they end:{lines}"
+        )
 
 
 Step = MakeAccount | SetFolder | SetKeys | WriteSnippet | RemoveSnippet

@@ -3,8 +3,9 @@
 It prints what it will change first and changes nothing without `--apply`. Afterwards it
 verifies: `sshd -t` reads the whole configuration, and this server's own key goes through
 sshd to the gate, as the other servers' keys will. If sshd refuses the configuration, the
-former snippet is put back. `--undo` takes the snippet away again, in the same two steps; the
-account and its files stay, because they are the server's.
+former snippet is put back. `--undo` takes the snippet away again, in the same two steps, and
+verifies that this server's own key comes in no more; the account and its files stay, because
+they are the server's, and so do connections that are open.
 
 Edge: accounts, files below a root folder, processes.
 """
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     setup = words.add_parser("setup", help="let the system's sshd bring in the other servers")
     setup.add_argument("--settings", type=Path, required=True, metavar="FILE")
     setup.add_argument("--apply", action="store_true", help="change what was printed (as root)")
-    setup.add_argument("--undo", action="store_true", help="take away what was set up")
+    setup.add_argument("--undo", action="store_true", help="take sshd's snippet away again")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,20 +69,29 @@ def run(arguments: argparse.Namespace) -> int:
         raise SchedulerError("--apply changes accounts and sshd: run it as root")
     setup = SshSetup(settings, Path("/"), run_program)
     done = setup.undoing() if arguments.undo else setup.plan()
-    _print(
-        done, "Nothing is set up." if arguments.undo else "Everything is set up; only verifying."
-    )
+    absent = f"{SNIPPET} is not there; only verifying."
+    _print(done, absent if arguments.undo else "Everything is set up; only verifying.")
     if done.obstacles:
         return 1
     if done.steps and not arguments.apply:
         _say("Nothing was changed. Run it again with --apply.")
         return 0
     setup.apply(done)
-    return _told_undone(setup) if arguments.undo else _verified(setup)
+    return tell_undone(setup) if arguments.undo else _verified(setup)
 
 
-def _told_undone(setup: SshSetup) -> int:
-    _say(f"The account {setup.user} and {setup.keys} stay; `userdel {setup.user}` removes it.")
+def tell_undone(setup: SshSetup) -> int:
+    """Say what came of the undoing, after the own key was tried; the exit status."""
+    if setup.founded and setup.probe().cause == causes.OK:
+        _say(
+            f"This server's own key still comes in: sshd reads {setup.keys} for another reason. "
+            "Look at AuthorizedKeysFile in sshd_config."
+        )
+        return 1
+    _say(
+        f"Keys in {setup.keys} open no new connection. The account {setup.user} and all files "
+        f"stay; `userdel {setup.user}` removes the account when the program does not run."
+    )
     return 0
 
 
@@ -225,9 +235,12 @@ class SshSetup:
                 self._give(self._at(path))
             case WriteSnippet(path, text):
                 self._write_snippet(self._at(path), text)
-            case RemoveSnippet(path):
+            case RemoveSnippet(path, text):
                 self._at(path).unlink()
-                self._must(["systemctl", "reload", "ssh"])
+                problem = self._run(["systemctl", "reload", "ssh"])
+                if problem is not None:
+                    write_file(self._at(path), text.encode(), mode=0o644)
+                    raise SchedulerError(f"sshd goes on as before, {path} was put back: {problem}")
 
     def _prefix(self) -> list[str]:
         return [] if self._root == Path("/") else ["--prefix", str(self._root)]
@@ -243,9 +256,14 @@ class SshSetup:
             raise SchedulerError(f"there is no account {self.user}")
         os.chown(path, int(entry[2]), int(entry[3]))
 
+    @property
+    def founded(self) -> bool:
+        """Whether this server has keys of its own yet."""
+        return (self._at(self._state) / "keys").is_dir()
+
     def _own_line(self) -> str:
         """This server's own key may see that it reaches the gate, also before the first start."""
-        if not (self._at(self._state) / "keys").is_dir():
+        if not self.founded:
             return ""
         state = StateDir.open(self._at(self._state))
         key = Identity.load(state.keys).ssh_public

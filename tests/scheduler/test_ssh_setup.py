@@ -19,7 +19,7 @@ from scheduler.founding import found_server
 from scheduler.identity import Identity
 from scheduler.settings_table import ServerSection, Settings, SshSection
 from scheduler.ssh_plan import SNIPPET, MakeAccount, WriteSnippet
-from scheduler.ssh_setup import SshSetup, add_arguments, run, run_program
+from scheduler.ssh_setup import SshSetup, add_arguments, run, run_program, tell_undone
 from scheduler.sshd import account, create_host_key
 from scheduler.state_dir import ServerRecord
 from tests.support.sshd import SshServer
@@ -34,6 +34,7 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.ran: list[str] = []
+        self.reload_problem: str | None = None
         for name in ("etc/ssh/sshd_config.d", "var/lib", "run/sshd"):
             (root / name).mkdir(parents=True)
         etc = root / "etc"
@@ -53,7 +54,7 @@ class Machine:
     def run(self, argv: Sequence[str]) -> str | None:
         self.ran.append(argv[0])
         if argv[0] == "systemctl":
-            return None
+            return self.reload_problem
         argv = ["/usr/sbin/sshd", *argv[1:]] if argv[0] == "sshd" else argv
         return run_program(argv)
 
@@ -135,6 +136,39 @@ def test_what_was_set_up_is_taken_away_again(machine: Machine) -> None:
     assert machine.setup.undoing().steps == ()
     (again,) = machine.setup.plan().steps
     assert isinstance(again, WriteSnippet)
+
+
+def test_what_sshd_still_reads_is_not_said_to_be_taken_away(machine: Machine) -> None:
+    machine.setup.apply(machine.setup.plan())
+    text = machine.at(str(SNIPPET)).read_text()
+    machine.reload_problem = "Job for ssh.service failed."
+    with pytest.raises(SchedulerError, match=r"put back: Job for ssh\.service failed"):
+        machine.setup.apply(machine.setup.undoing())
+    assert machine.at(str(SNIPPET)).read_text() == text
+    (step,) = machine.setup.undoing().steps
+    assert "those that are open stay until they end" in step.sentence
+
+
+def test_after_the_undoing_the_own_key_is_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = found_server(tmp_path / "s", ServerRecord(ServerId(3), "bqn3"), None, lambda w: w)
+    own = KeyHolder(ServerId(3), Identity.load(state.keys).ssh_public, KNOCKING)
+    server = SshServer(state.path, (own,))
+    try:
+        public = tmp_path / "host.pub"
+        public.write_text(f"{server.host_key} root@host\n")
+        ssh = SshSection(port=server.port, user=account(), host_key_public=public)
+        setup = SshSetup(Settings(ServerSection(state.path), ssh=ssh), Path("/"), run_program)
+        assert tell_undone(setup) == 1
+        assert "own key still comes in" in capsys.readouterr().out
+        server.allow(())
+        assert tell_undone(setup) == 0
+        said = capsys.readouterr().out
+        assert "open no new connection" in said
+        assert f"`userdel {account()}` removes the account" in said
+    finally:
+        server.stop()
 
 
 def test_the_way_through_sshd_to_the_gate_is_verified_with_the_own_key(tmp_path: Path) -> None:
