@@ -27,7 +27,7 @@ from configrepo.errors import StoreError
 
 SILENCE_S = 60.0
 SHORTEST_BOUND_S = 1800.0
-SLOWEST_BYTES_PER_S = 16 * 1024
+SLOWEST_BYTES_PER_S = 64 * 1024
 _BOUNDS = ("/usr/bin/prlimit", f"--as={2 << 30}", "--cpu=120")
 """Of each process of git that serves one clone: bytes of memory, seconds of work."""
 _PIECE = 64 * 1024

@@ -92,7 +92,7 @@ done
 
 if [ "$who" != "server $peer" ]; then
     # As many clones of people as over HTTPS; each holds its place as long as it runs, and it
-    # runs at most half an hour, or as long as 16 KiB/s take for all that is there.
+    # runs at most half an hour, or as long as 64 KiB/s take for all that is there.
     place=
     if [ -d "$state/run" ]; then
         for number in 1 2 3 4; do
@@ -104,7 +104,7 @@ if [ "$who" != "server $peer" ]; then
     note fetches
     size=$(du -sk "$state/config.git/objects" 2>/dev/null)
     longest=$((${size%%[!0-9]*}+0))
-    longest=$((longest / 16))
+    longest=$((longest / 64))
     [ "$longest" -gt 1800 ] || longest=1800
 fi
 

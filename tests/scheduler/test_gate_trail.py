@@ -187,12 +187,12 @@ def test_a_clone_has_its_place_for_a_bounded_time(told: tuple[Path, Queue[Line]]
 def test_a_clone_of_a_large_repository_has_more_time(told: tuple[Path, Queue[Line]]) -> None:
     state, _ = told
     with (state / "config.git" / "objects" / "pack" / "tmp_large").open("wb") as pack:
-        os.posix_fallocate(pack.fileno(), 0, 48 << 20)
+        os.posix_fallocate(pack.fileno(), 0, 128 << 20)
     with gate(state, "audit:olga", "git-upload-pack 'config.git'") as process:
         assert process.stdout is not None
         assert process.stdout.read(4) != b""
         _, command = timeout_of(process)
-        assert 48 << 6 <= int(command[3]) < 49 << 6
+        assert 2048 <= int(command[3]) < 2060
         process.communicate(b"0000", timeout=60)
 
 
