@@ -300,7 +300,11 @@ class ControlRoom:
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             began = time.monotonic()
-            ended = self._run_once()
+            try:
+                ended = self._run_once()
+            except Exception as error:  # noqa: BLE001 (it must be started again, whatever went wrong)
+                _log.exception("the control process cannot be served")
+                ended = str(error)
             if self._stopping.is_set():
                 return
             lived_s = time.monotonic() - began
@@ -412,21 +416,15 @@ class ControlRoom:
         if self.on_connection is None:
             connection.close()
             return
-        self.on_connection(connection, value["address"], value["sni"])
+        _guarded(self.on_connection, connection, value["address"], value["sni"])
 
     def _later(self, callback: Callable[..., None], *arguments: object) -> None:
-        def run() -> None:
-            try:
-                callback(*arguments)
-            except Exception:  # noqa: BLE001 (the bulkhead of the control room)
-                _log.exception("a callback of the control room failed")
-
         with contextlib.suppress(RuntimeError):  # stopping
-            self._worker.submit(run)
+            self._worker.submit(_guarded, callback, *arguments)
 
     def _show(self, view: ControlView) -> None:
         self._view = view
-        self.on_view(view)
+        _guarded(self.on_view, view)
 
     def _show_broken(self, ended: str) -> None:
         view = self._view
@@ -445,6 +443,14 @@ class ControlRoom:
                 running=False,
             )
         )
+
+
+def _guarded(callback: Callable[..., None], *arguments: object) -> None:
+    """A fault of the program must not end the election."""
+    try:
+        callback(*arguments)
+    except Exception:  # noqa: BLE001 (the bulkhead of the control room)
+        _log.exception("a callback of the control room failed")
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -54,6 +54,7 @@ _TRACE: Final = "git-"
 _READ_S: Final = 10.0
 _MOST_BYTES: Final = 1 << 20
 _PARALLEL: Final = 8
+_AGAIN_S: Final = 0.1
 _NONE: Final = "0" * 40
 
 _log = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ class Receiver:
         self._slots = threading.BoundedSemaphore(_PARALLEL)
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         stored = read_json(self._record)
         self._accepted = None if stored is None else (int(stored["epoch"]), ServerId(stored["id"]))
         self._accepted_in: str | None = None if stored is None else stored.get("cluster")
@@ -155,6 +157,7 @@ class Receiver:
         (self._run / SOCKET).chmod(0o600)
         listener.listen(_PARALLEL)
         self._listener = listener
+        self._stopping.clear()
         self._thread = threading.Thread(target=self._serve, args=(listener,), name="receive")
         self._thread.start()
 
@@ -162,6 +165,7 @@ class Receiver:
         """Stop listening and wait for the answers under way; from now on nothing is let in."""
         if self._listener is None or self._thread is None:
             return
+        self._stopping.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
@@ -176,8 +180,12 @@ class Receiver:
         while True:
             try:
                 connection, _ = listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._stopping.is_set():
+                    return
+                _log.warning("a hook cannot be let in: %s", error)  # no descriptor is free
+                self._stopping.wait(_AGAIN_S)
+                continue
             self._slots.acquire()
             threading.Thread(target=self._answer, args=(connection,), name="receive-one").start()
 

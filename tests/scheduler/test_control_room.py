@@ -18,7 +18,7 @@ import pytest
 from configrepo.model import ServerId
 from scheduler import tls
 from scheduler.control_room import ControlRoom, ControlSettings
-from scheduler.control_view import Barred, ControlRole
+from scheduler.control_view import Barred, ControlRole, ControlView
 from scheduler.errors import PortInUse, SettingsError
 from scheduler.presets import Timing
 from tests.support.control_rooms import CLUSTER, QUICK, Member, Room, form_cluster
@@ -104,6 +104,34 @@ def test_heads_are_told_and_missing_ones_are_fetched(new_room: NewRoom) -> None:
     rooms[1].set_head(_HEADS[1])
     rooms[0].wait_for(lambda: (1, _HEADS[1]) in rooms[0].catch_ups)
     assert rooms[1].catch_ups == []
+
+
+def test_a_program_that_cannot_take_a_view_does_not_end_the_election(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ControlSettings(
+        ServerId(0), 0, tmp_path, identity(0).directory, address="127.0.0.1", timing=QUICK
+    )
+    room = ControlRoom(settings)
+    leads = threading.Event()
+
+    def fails(view: ControlView) -> None:
+        if view.role is ControlRole.PRIMARY:
+            leads.set()
+        raise OSError("no space left")
+
+    room.on_view = fails
+    room.start()
+    members = [
+        Member(ServerId(number), "127.0.0.1", room.port, identity(number).certificate_b64)
+        for number in (0, 1)
+    ]
+    room.set_members(members, CLUSTER)
+    try:
+        assert leads.wait(60)
+    finally:
+        room.stop()
+    assert "no space left" in caplog.text
 
 
 def test_a_planned_stop_is_told_and_the_next_takes_over(new_room: NewRoom) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +56,25 @@ def test_a_push_of_the_primary_arrives_and_is_acknowledged_from_the_disk(
     assert one.receiver.accepted == (1, 0)
     assert one.received == [(0, (CLUSTER, "refs/terms/000000000001-000"))]
     assert one.store.fsck() is None
+
+
+def test_a_server_that_was_out_of_descriptors_receives_again(
+    pair: tuple[Replica, Replica], caplog: pytest.LogCaptureFixture
+) -> None:
+    zero, one = pair
+    before, until = resource.getrlimit(resource.RLIMIT_NOFILE), time.monotonic() + 60
+    with socket.socket(socket.AF_UNIX) as waits:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+        try:
+            waits.connect(str(one.state / "run" / "receive.sock"))
+            while "a hook cannot be let in" not in caplog.text and time.monotonic() < until:
+                threading.Event().wait(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "a hook cannot be let in" in caplog.text
+    assert push_refs(zero, one, {CLUSTER: zero.commit("192.168.56.20")}).done
 
 
 def test_what_was_accepted_survives_a_restart(pair: tuple[Replica, Replica]) -> None:
