@@ -199,8 +199,7 @@ def _slow_clients(port: int, count: int) -> Iterator[None]:
     """Clients that connect and say nothing."""
     with contextlib.ExitStack() as stack:
         for _ in range(count):
-            with contextlib.suppress(OSError):
-                stack.enter_context(socket.create_connection(("127.0.0.1", port), 5.0))
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 5.0))
         yield
 
 
