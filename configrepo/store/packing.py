@@ -3,7 +3,8 @@
 Many servers usually have the same commits, so the objects between what they have and what
 they are sent are looked up and compressed once. What would be larger than a receiver takes
 at a time is sent as slices of history: lines of terms from the oldest on, each as far as a
-slice reaches; `cluster` comes last, when everything that it needs is there.
+slice reaches; `cluster` comes last, when everything that it needs is there. A long history is
+never looked through as a whole to find its first slice.
 
 Edge: the repository on disk.
 """
@@ -30,6 +31,7 @@ SLICE_BYTES = 16 * 1024 * 1024
 _HELD_PACKS = 4
 _LARGEST_HELD = 4 * 1024 * 1024
 _MOST_HELD_OBJECTS = 20_000
+_MANY_COMMITS = 1_000
 _HISTORY = ("refs/heads/", "refs/terms/")
 
 Key = tuple[frozenset[CommitId], frozenset[CommitId]]
@@ -96,26 +98,34 @@ class Packing:
             # Each part would be applied: servers run only what was the newest.
             return None
         new = git.rev_list(self._path, [tip], not_from=have)
-        line = [one for one in new if self._line_of(one) == self._line_of(tip)]
-        low, high = 0, len(line) - 1
-        while low < high:
-            middle = (low + high) // 2
+        line = [one for one in reversed(new) if self._line_of(one) == self._line_of(tip)]
+        if not line:
+            return None
+        fits, beyond = 0, 1
+        while beyond < len(line) and self._fits(have, (line[beyond],)):
+            fits, beyond = beyond, 2 * beyond
+        beyond = min(beyond, len(line))
+        while beyond - fits > 1:
+            middle = (fits + beyond) // 2
             if self._fits(have, (line[middle],)):
-                high = middle
+                fits = middle
             else:
-                low = middle + 1
-        return line[low] if line else None
+                beyond = middle
+        return line[fits]
 
     def _line_of(self, commit: CommitId) -> tuple[str | None, str | None]:
         trailers = self._objects.revision(commit).trailers
         return trailers.get("Server"), trailers.get("Term")
 
     def _fits(self, have: Collection[CommitId], want: Collection[CommitId]) -> bool:
+        """Whether it can be sent at once; of very many commits it is not even tried."""
         key = (frozenset(have), frozenset(want))
         with self._lock:
             held = self._ready(key)
             if held is not None:
                 return held.size <= self._slice_bytes
+        if self._many(key):
+            return False
         sizes = git.object_sizes(self._path, self._missing(key), None)
         return sum(size for _, size in sizes.values()) <= self._slice_bytes
 
@@ -123,6 +133,8 @@ class Packing:
         """What is held for a key, made if it is small; the caller holds the lock."""
         held = self._held.get(key)
         if held is None:
+            if self._many(key):
+                return None
             names = self._missing(key)
             held = self._make(names) if len(names) <= _MOST_HELD_OBJECTS else None
             if held is None:
@@ -146,6 +158,11 @@ class Packing:
         for record in records:
             record.comp_chunks = [_compressed(record)]
         return _Held(records, size)
+
+    def _many(self, key: Key) -> bool:
+        have, want = key
+        new = git.rev_list(self._path, sorted(want), not_from=sorted(have), limit=_MANY_COMMITS + 1)
+        return len(new) > _MANY_COMMITS
 
     def _missing(self, key: Key) -> list[str]:
         have, want = key
