@@ -302,8 +302,7 @@ class Node:
         """Let the election take an event, show what came of it, do what it wants."""
         before = self._view
         self._view, actions = step(before, event, monotonic())
-        # Who is back is shown before anything is fetched from it, as its session begins anew.
-        # What else is new waits for a tick.
+        # Who is back is shown before it is fetched from: its session begins anew. Else at a tick.
         urgent = isinstance(event, Tick) or any(isinstance(a, CatchUp) for a in actions)
         if urgent or before.leadership != self._view.leadership:
             self._publish()
