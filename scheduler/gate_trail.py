@@ -28,7 +28,7 @@ _LINES: Final = 4
 _RATE_PER_S: Final = 0.2
 _BURST: Final = 60
 _AGAIN_S: Final = 600.0
-_MOST_ASKED: Final = 200
+_MOST_SHOWN: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class GateNote:
 
 
 def _shown(foreign: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in foreign)[:_MOST_ASKED]
+    """Words that another server has chosen, safe to show and not endless."""
+    return "".join(one if one.isprintable() else "?" for one in foreign)[:_MOST_SHOWN]
 
 
 def note_of(lines: Sequence[str]) -> GateNote:
@@ -95,4 +96,4 @@ class GateTrail:
             allowed = not pushed or self._reasons.take(f"{note.who} {note.result}", now)
             allowed = allowed and self._buckets.take(note.who, now)
         if allowed:
-            self._write(note.person, note.action, note.result)
+            self._write(note.person, note.action, _shown(note.result))

@@ -66,6 +66,16 @@ def test_the_same_refusal_of_a_push_is_a_line_once_in_ten_minutes() -> None:
     assert written[2:] == [f"{push} a"]
 
 
+def test_what_another_server_says_is_shown_safely() -> None:
+    written: list[str] = []
+    trail = GateTrail(lambda _, action, result: written.extend((action, result)), lambda: 0.0)
+    trail.write(GateNote("7", "", "refused: \x1b[2J\udca7" + "x" * 999, "git-receive-pack r\x07"))
+    action, result = written
+    assert action == "push over SSH: r?"
+    assert result.startswith("refused: ?[2J?xxx")
+    assert len(result) == 300
+
+
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[tuple[Path, Queue[Line]]]:
     """A program that listens, its state directory, and what it would write to the log."""
