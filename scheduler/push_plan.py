@@ -160,6 +160,15 @@ def pause_s(error_class: ErrorClass, failures: int, jitter: float) -> float:
     return pause * (1.0 + _JITTER * jitter)
 
 
+def without_room(states: Iterable[PushState]) -> frozenset[ServerId]:
+    """Whose disk was full, and who is not tried again yet: nobody needs to wait for them."""
+    return frozenset(
+        state.server
+        for state in states
+        if state.error_class is ErrorClass.DISK and state.next_try is not None
+    )
+
+
 def is_due(state: PushState, now: float) -> bool:
     """Whether the pause after the last failure is over."""
     return state.next_try is None or now >= state.next_try

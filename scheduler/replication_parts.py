@@ -28,7 +28,7 @@ from scheduler.overview import overview_of
 from scheduler.pull_fallback import PullFallback
 from scheduler.pull_plan import PullFacts
 from scheduler.pulling import Puller
-from scheduler.push_plan import ErrorClass, lines_of, own_runs
+from scheduler.push_plan import ErrorClass, lines_of, own_runs, without_room
 from scheduler.reactions import Reactions, target_of
 from scheduler.receiving import Receiver
 from scheduler.replication import Replicator
@@ -205,8 +205,9 @@ class ReplicationParts:
         return frozenset(everybody) - {self._server.me}
 
     def _reachable(self) -> tuple[ServerId, ...]:
+        full = without_room(self._server.replicator.states().values())
         alive = {peer.id for peer in self._control().peers if peer.state == "alive"}
-        return tuple(server for server in self._others() if server in alive)
+        return tuple(server for server in self._others() if server in alive - full)
 
     def _targets(self) -> list[SshTarget]:
         me = self._server.me

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from scheduler.push_plan import (
     relayed,
     split,
     wanted_at,
+    without_room,
     writer_of,
 )
 
@@ -165,3 +167,10 @@ def test_deliveries_in_any_order_and_number_end_in_the_same_refs() -> None:
             there.update(plan.updates)
         ends.add(tuple(sorted(there.items())))
     assert len(ends) == 1
+
+
+def test_nobody_waits_for_a_full_disk_until_it_is_tried_again() -> None:
+    full = PushState(ServerId(0), ok=False, error_class=ErrorClass.DISK, next_try=50.0)
+    cut = PushState(ONE, ok=False, error_class=ErrorClass.NETWORK, next_try=50.0)
+    assert without_room([full, cut, PushState(ServerId(2))]) == {0}
+    assert without_room([replace(full, next_try=None)]) == frozenset()
