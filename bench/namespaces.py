@@ -73,6 +73,10 @@ class Network:
         """Where a server is."""
         return f"{_NET}.{number + 1}"
 
+    def dialled(self, number: int) -> str:
+        """Where the others dial it: another address only if a router translates."""
+        return self.address(number)
+
     def inside(self, number: int, *command: str) -> list[str]:
         """A command line that runs at a server; its process id stays that of the command."""
         return ["nsenter", f"--net=/run/netns/{self._space(number)}", *command]

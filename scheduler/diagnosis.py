@@ -1,8 +1,8 @@
 """From findings to words: what is the same is said once, what is not is said one by one.
 
 Rules:
-1. A port that is refused or filtered at a server whose address is translated is *port not
-   forwarded*: the server itself says whether it has its address.
+1. A port that is refused or filtered at an address that is translated is *port not forwarded*:
+   the server itself says which of the addresses that others dial it has.
 2. Exceptions with the same check and cause are put together by their target if at least
    `TOGETHER` servers have them, or all others do, then by their source; the rest stay one by
    one. Targets
@@ -57,7 +57,8 @@ class _Trouble:
 def diagnose(facts: Facts) -> Diagnosis:
     """Put what was found into words."""
     ids = tuple(member.id for member in facts.members)
-    found = [_refined(pair, facts.standpoints) for pair in facts.pairs]
+    known = {member.id: member for member in facts.members}
+    found = [_refined(pair, known, facts.standpoints) for pair in facts.pairs]
     lines = [*_asking_lines(facts, ids), *_lines(found, facts)]
     return Diagnosis(
         ok=sum(pair.fine for pair in found),
@@ -68,9 +69,13 @@ def diagnose(facts: Facts) -> Diagnosis:
     )
 
 
-def _refined(pair: Pair, standpoints: Mapping[ServerId, Standpoint]) -> Pair:
-    place = standpoints.get(pair.target)
-    if pair.fine or place is None or not place.translated:
+def _refined(
+    pair: Pair, known: Mapping[ServerId, Member], standpoints: Mapping[ServerId, Standpoint]
+) -> Pair:
+    place, target = standpoints.get(pair.target), known.get(pair.target)
+    if pair.fine or place is None or target is None:
+        return pair
+    if target.seen_by(pair.source).address not in place.foreign:
         return pair
     return Pair(pair.source, pair.target, _not_forwarded(pair.control), _not_forwarded(pair.ssh))
 
@@ -169,9 +174,16 @@ def _line(
             ranges(targets),
             only.address if only else "",
             source.address if source else "",
-            standpoints.get(targets[0], Standpoint()).inside if only else "",
+            _inside(first.what, known[targets[0]], standpoints) if only else ("", ""),
         ),
     )
+
+
+def _inside(
+    what: str, member: Member, standpoints: Mapping[ServerId, Standpoint]
+) -> tuple[str, str]:
+    """Where a server is behind its router: its address, and the port that has no override."""
+    return standpoints.get(member.id, Standpoint()).inside, str(_port(what, member))
 
 
 def _sentence(

@@ -337,5 +337,5 @@ def _from_json(stored: Mapping[str, Any]) -> _Run:
         stage=stored["stage"],
         pairs=[pair_from_row(s, row, ids) for s, found in stored["rows"] for row in found],
         not_asked={s: (cause, sentence) for s, cause, sentence in stored["not_asked"]},
-        standpoints={s: Standpoint(**place) for s, place in stored["standpoints"]},
+        standpoints={s: standpoint_from_json(place) for s, place in stored["standpoints"]},
     )

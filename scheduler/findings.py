@@ -18,6 +18,8 @@ from scheduler.errors import RemoteRefused
 
 MOST_WORDS = 300
 _LONGEST_MS = 3_600_000
+# One for all, and one for each other server.
+_ADDRESSES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,12 @@ class Pair:
 class Standpoint:
     """What a server says of its own place in the network.
 
-    `translated`: no interface of it has the address that the others know it by, so a router
-    translates addresses before it. `inside` is its address as it sees it itself.
+    `inside` is its address as it sees it itself. `foreign` are those of the addresses at which
+    others dial it that no interface of it has: a router before it translates them.
     """
 
     inside: str = ""
-    translated: bool = False
+    foreign: tuple[str, ...] = ()
 
 
 Row = list[Any]
@@ -102,7 +104,9 @@ def printable(words: str) -> str:
 
 def standpoint_from_json(value: Mapping[str, Any]) -> Standpoint:
     """What a server says of its place; what cannot be read counts as not said."""
-    inside = value.get("inside")
+    inside, foreign = value.get("inside"), value.get("foreign")
+    found = foreign[:_ADDRESSES] if isinstance(foreign, list) else []
     return Standpoint(
-        printable(inside)[:64] if isinstance(inside, str) else "", value.get("translated") is True
+        printable(inside)[:64] if isinstance(inside, str) else "",
+        tuple(address for address in found if isinstance(address, str)),
     )

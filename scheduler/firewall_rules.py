@@ -22,7 +22,12 @@ class Rule:
 
 
 def rules_for(
-    cause: str, port: str, target: str, address: str, source: str = "", inside: str = ""
+    cause: str,
+    port: str,
+    target: str,
+    address: str,
+    source: str = "",
+    inside: tuple[str, str] = ("", ""),
 ) -> tuple[Rule, ...]:
     """The lines that let a connection through; none where no rule helps.
 
@@ -32,12 +37,16 @@ def rules_for(
         target: the name of the server that should answer.
         address: its address as the others know it, empty for several servers.
         source: the address of the server that tried, empty for any.
-        inside: the address of the target behind its router, if it is known.
+        inside: the address and the port of the target behind its router, as far as known.
     """
     if cause in (causes.REFUSED, causes.FILTERED):
         return _accept(port, target, source, address)
     if cause in (causes.PORT_NOT_FORWARDED, causes.OTHER_SERVER):
-        return (*_forward(port, address, inside or _INSIDE), *_accept(port, target, "", address))
+        behind = inside[1] or port
+        # The server itself says where it is: nothing but an address gets into a line to copy.
+        within = inside[0] if _is_address(inside[0]) else _INSIDE
+        forward = _forward(port, address, within, behind)
+        return (*forward, *_accept(behind, target, "", address))
     return ()
 
 
@@ -59,10 +68,10 @@ def _accept(port: str, target: str, source: str, address: str) -> tuple[Rule, ..
     )
 
 
-def _forward(port: str, address: str, inside: str) -> tuple[Rule, ...]:
+def _forward(port: str, address: str, inside: str, behind: str) -> tuple[Rule, ...]:
     v6 = ":" in address
     known = _is_address(address)
-    to = f"[{inside}]:{port}" if ":" in inside else f"{inside}:{port}"
+    to = f"[{inside}]:{behind}" if ":" in inside else f"{inside}:{behind}"
     nft = f"{'ip6' if v6 else 'ip'} daddr {address} " if known else ""
     ipt = f"-d {address} " if known else ""
     family, command = ("ip6", "ip6tables") if v6 else ("ip", "iptables")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from configrepo.members import Member
@@ -109,14 +110,15 @@ def _since(began: float) -> int:
     return round((time.monotonic() - began) * 1000)
 
 
-def standpoint(own_address: str, towards: str) -> Standpoint:
-    """Where this server stands: its own address towards another, and whether it is translated.
+def standpoint(dialled: Iterable[str], towards: str) -> Standpoint:
+    """Where this server stands: its own address towards another, and which are translated.
 
     Args:
-        own_address: the address that the others know this server by.
+        dialled: the addresses at which the others dial this server.
         towards: the address of the server that asks.
     """
-    return Standpoint(_inside(towards), not _is_own(own_address))
+    foreign = sorted({address for address in dialled if not _is_own(address)})
+    return Standpoint(_inside(towards), tuple(foreign))
 
 
 def _inside(towards: str) -> str:

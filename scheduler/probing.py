@@ -128,7 +128,7 @@ class Probing:
                 for target in turned:
                     self._pool.submit(self._try, run, ServerId(target))
         place = self._standpoint(asker)
-        return {"total": run.total, "inside": place.inside, "translated": place.translated}
+        return {"total": run.total, "inside": place.inside, "foreign": [*place.foreign]}
 
     def _try(self, run: _Run, target: ServerId) -> None:
         if run.stopped or time.monotonic() - run.asked_at > FORGOTTEN_S:

@@ -124,7 +124,8 @@ class Watching:
         own, other = self._server.roster.member(self._server.me), self._server.roster.member(asker)
         if own is None:
             return Standpoint()
-        return standpoint(own.address, own.address if other is None else other.address)
+        dialled = (own.address, *(seen.address for seen in own.seen_from))
+        return standpoint(dialled, own.address if other is None else other.address)
 
     def _what_if(self) -> tuple[IfDies, ...]:
         view = self._server.control.view

@@ -68,7 +68,7 @@ def test_each_exception_has_its_cause_and_the_rule_to_add(broken: Site) -> None:
 
 def test_what_other_servers_say_is_shown_and_not_run(site: Site) -> None:
     site.desk.doctor.found[0, 1] = (Finding("version", 1, EVIL), OK)
-    site.desk.doctor.standpoints = {ServerId(1): Standpoint(EVIL, True)}
+    site.desk.doctor.standpoints = {ServerId(1): Standpoint(EVIL, ("10.0.0.1",))}
     site.desk.doctor.finish()
     page = site.administrator().get("/doctor").text
     assert EVIL not in page

@@ -92,12 +92,30 @@ def test_some_of_many_are_named_by_their_ranges() -> None:
 
 
 def test_a_refused_port_of_a_translated_address_is_not_forwarded() -> None:
-    places = {ServerId(1): Standpoint("192.168.1.5", True)}
+    places = {ServerId(1): Standpoint("192.168.1.5", ("10.0.0.1",))}
     diagnosis = diagnosed(2, {(0, 1): (Finding("refused"), Finding("filtered"))}, places)
     assert {line.cause for line in diagnosis.lines} == {causes.PORT_NOT_FORWARDED}
     assert "dnat to 192.168.1.5:63501" in " ".join(
         rule.line for line in diagnosis.lines for rule in line.rules
     )
+
+
+def test_an_override_that_is_not_forwarded_gets_its_port_forwarded_to_the_own_one() -> None:
+    seen = SeenFrom(ServerId(0), "192.0.2.1", ssh_port=7022, control_port=7001)
+    members = (member(0), replace(member(1), seen_from=(seen,)), member(2))
+    found = (Finding("refused"), Finding("filtered"))
+    pairs = [Pair(ServerId(0), ServerId(1), *found), Pair(ServerId(2), ServerId(1), *found)]
+    places = {ServerId(1): Standpoint("192.168.1.5", ("192.0.2.1",))}
+    diagnosis = diagnose(Facts(members, pairs, {}, places))
+    assert {(line.what, *line.sources, line.cause) for line in diagnosis.lines} == {
+        ("control port", 0, causes.PORT_NOT_FORWARDED),
+        ("control port", 2, "refused"),
+        ("SSH", 0, causes.PORT_NOT_FORWARDED),
+        ("SSH", 2, "filtered"),
+    }
+    rules = " ".join(rule.line for line in diagnosis.lines for rule in line.rules)
+    assert "daddr 192.0.2.1 tcp dport 7001 dnat to 192.168.1.5:63501" in rules
+    assert "daddr 192.0.2.1 tcp dport 7022 dnat to 192.168.1.5:22" in rules
 
 
 def test_a_cut_is_one_line_for_each_direction_and_check() -> None:

@@ -51,6 +51,6 @@ def test_a_row_of_another_form_is_refused(row: Any) -> None:
 
 
 def test_what_a_server_says_of_its_place_is_read_with_care() -> None:
-    said = {"inside": "10.0.0.1", "translated": True}
-    assert standpoint_from_json(said) == Standpoint("10.0.0.1", True)
-    assert standpoint_from_json({"inside": 5, "translated": "yes"}) == Standpoint()
+    said = {"inside": "10.0.0.1", "foreign": ["192.0.2.1", 5]}
+    assert standpoint_from_json(said) == Standpoint("10.0.0.1", ("192.0.2.1",))
+    assert standpoint_from_json({"inside": 5, "foreign": "192.0.2.1"}) == Standpoint()

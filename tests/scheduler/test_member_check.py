@@ -43,13 +43,24 @@ def answering() -> Iterator[Answering]:
     """Starts a program on a port that answers the probe as told; `keys` are its identity."""
     with contextlib.ExitStack() as stack:
 
-        def start(keys: int = 1, knows: int = 0, route: str = "/probe", **answer: Any) -> int:
+        def start(
+            keys: int = 1,
+            knows: int = 0,
+            route: str = "/probe",
+            takes_s: float = 0.0,
+            **answer: Any,
+        ) -> int:
             said = {
                 **{"product": PRODUCT, "id": 1, "version": "R5.0.0", "protocols": [1, 1]},
                 **{"cluster": CLUSTER, "time": time.time(), **answer},
             }
             pins = {ServerId(knows): identity(knows).certificate_b64}
-            routes = {route: lambda asker, body: said}
+
+            def answered(*_: object) -> dict[str, Any]:
+                threading.Event().wait(takes_s)
+                return said
+
+            routes = {route: answered}
             rpc = RpcServer(identity(keys), lambda: pins, routes, routes)
             door = FrontDoor(rpc.accept)
             stack.callback(rpc.stop)
@@ -97,9 +108,10 @@ def test_whoever_answers_is_recognised(
 
 
 def test_a_slow_answer_is_too_slow(answering: Answering) -> None:
-    prober = replace(PROBER, limits=replace(PATIENT, slow_s=-1.0))
-    found = control(answering(), prober)
+    prober = replace(PROBER, limits=replace(PATIENT, slow_s=0.2))
+    found = control(answering(takes_s=0.3), prober)
     assert (found.cause, found.reached) == ("too slow", True)
+    assert found.ms >= 300
 
 
 def test_a_closed_port_is_refused() -> None:
@@ -209,8 +221,9 @@ def test_a_login_without_our_gate_misses_the_gate(sshd: SshServer) -> None:
         sshd.keys.write_text(before)
 
 
-def test_a_server_knows_whether_its_address_is_translated() -> None:
-    here = standpoint("127.0.0.1", "127.0.0.1")
-    assert (here.inside, here.translated) == ("127.0.0.1", False)
-    assert standpoint("192.0.2.77", "127.0.0.1").translated
-    assert not standpoint("no-such-name.invalid", "also.no-such-name.invalid").translated
+def test_a_server_knows_which_of_its_addresses_are_translated() -> None:
+    here = standpoint(["127.0.0.1"], "127.0.0.1")
+    assert (here.inside, here.foreign) == ("127.0.0.1", ())
+    there = standpoint(["192.0.2.77", "127.0.0.1", "192.0.2.5"], "127.0.0.1")
+    assert there.foreign == ("192.0.2.5", "192.0.2.77")
+    assert standpoint(["no-such-name.invalid"], "also.no-such-name.invalid").foreign == ()

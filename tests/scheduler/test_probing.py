@@ -36,7 +36,7 @@ class World:
         )
 
     def place(self, asker: ServerId) -> Standpoint:
-        return Standpoint(f"10.0.0.{asker}", True)
+        return Standpoint(f"10.0.0.{asker}", ("192.0.2.1",))
 
     def control(self, member: Member, cluster: str | None) -> Finding:
         with self.lock:
@@ -93,7 +93,7 @@ def test_only_a_few_are_tried_at_a_time_and_results_come_in_slices(world: World)
 
 def test_the_own_place_in_the_network_is_told(world: World) -> None:
     answer = world.start([1])
-    assert (answer["inside"], answer["translated"]) == ("10.0.0.0", True)
+    assert (answer["inside"], answer["foreign"]) == ("10.0.0.0", ["192.0.2.1"])
 
 
 def test_a_server_that_is_not_known_here_is_not_dialled() -> None:

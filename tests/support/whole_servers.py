@@ -98,6 +98,7 @@ class WholeServer:
         self.settings = folder / f"s{number}.toml"
         self.log = folder / f"s{number}.log"
         self.address = network.address(number)
+        self.dialled = network.dialled(number)
         self._network = network
         self._process: subprocess.Popen[bytes] | None = None
         self._visitor: FarVisitor | None = None
@@ -119,7 +120,7 @@ class WholeServer:
         home = self.state / "sshd"
         home.mkdir(mode=0o700)
         key = create_host_key(home / "host_ed25519")
-        known = made.record(self.address)
+        known = made.record(self.dialled)
         return replace(known, ssh_port=SSH, control_port=CONTROL, ssh_host_key=key)
 
     # --- the process ----------------------------------------------------------------------
@@ -278,13 +279,18 @@ class WholeServer:
 
 @contextmanager
 def running(
-    count: int, prepare: Callable[[ExitStack, Path], None] = lambda _stack, _folder: None
+    count: int,
+    prepare: Callable[[ExitStack, Path], None] = lambda _stack, _folder: None,
+    network_of: Callable[[str, int], Network] = Network,
+    awaited: Callable[[WholeCluster], object] = lambda cluster: cluster.ready(),
 ) -> Iterator[WholeCluster]:
     """So many servers in one cluster, ready.
 
     Args:
         count: how many.
         prepare: does something with the folder in which each server will have its own, `s<id>`.
+        network_of: makes the network, of that name and with so many servers.
+        awaited: waits until they are as far as they can come in it.
 
     Raises:
         RivalMissing: this machine or user cannot make network namespaces.
@@ -295,19 +301,26 @@ def running(
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         prepare(stack, folder)
-        cluster = WholeCluster(f"bqnt{os.getpid()}x{folder.name[-4:]}", folder, count)
+        name = f"bqnt{os.getpid()}x{folder.name[-4:]}"
+        cluster = WholeCluster(name, folder, count, network_of)
         stack.callback(cluster.close)
-        cluster.ready()
+        awaited(cluster)
         yield cluster
 
 
 class WholeCluster:
     """So many servers in one cluster, all running."""
 
-    def __init__(self, name: str, folder: Path, count: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        count: int,
+        network_of: Callable[[str, int], Network] = Network,
+    ) -> None:
         """Make and start them; `name` is unique on this machine."""
         with ExitStack() as stack:
-            self.network = Network(name, count)
+            self.network = network_of(name, count)
             stack.callback(self.network.remove)
             self.servers = [WholeServer(self.network, n, folder) for n in range(count)]
             made = [server.make(folder) for server in self.servers]
