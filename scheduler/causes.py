@@ -105,7 +105,7 @@ WORDS = frozenset({OK, *_SAID})
 def cause_of(error: BaseException) -> str:
     """The cause word of a failed connection or handshake."""
     match error:
-        case gaierror() | UnicodeError():
+        case gaierror():
             return NAME_NOT_FOUND
         case SSLCertVerificationError():
             return WRONG_IDENTITY
@@ -117,6 +117,8 @@ def cause_of(error: BaseException) -> str:
             return FILTERED
         case OSError():
             return _BY_NUMBER.get(error.errno or 0, NO_ANSWER)
+        case ValueError():  # an address that cannot be one
+            return NAME_NOT_FOUND
     return NO_ANSWER
 
 

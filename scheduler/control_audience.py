@@ -92,6 +92,10 @@ class Audience(Protocol):
         """A message about handing over came."""
         ...
 
+    def fail(self, sentence: str) -> None:
+        """The port cannot go on: end the process."""
+        ...
+
     def deliver(self, connection: socket.socket, address: str, sni: str) -> None:
         """A connection for the program came; it is to be taken over."""
         ...

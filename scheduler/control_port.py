@@ -100,8 +100,8 @@ class ControlPort:
     def start(self) -> None:
         """Begin to accept and to send heartbeats."""
         self._listener.setblocking(False)
-        self._spawn(self._accept())
-        self._spawn(self._beat())
+        for vital in (self._accept(), self._beat()):
+            self._spawn(vital).add_done_callback(self._vital_ended)
 
     def set_members(self, hello: Hello | None, members: tuple[PeerAddress, ...]) -> None:
         """Take over who belongs to the cluster; no HELLO means alone."""
@@ -213,6 +213,11 @@ class ControlPort:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a task of the control port failed", exc_info=error)
+
+    def _vital_ended(self, task: asyncio.Task[Any]) -> None:
+        # Without it others would hear what was, or find nobody, and believe it.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._audience.fail(f"the control port failed: {type(error).__name__}: {error}")
 
     def _forget(self, server: ServerId) -> None:
         task = self._dialling.pop(server, None)

@@ -143,7 +143,7 @@ async def dial(
             _, channel = await asyncio.get_running_loop().create_connection(
                 Channel, member.address, member.port, ssl=context, server_hostname=tls.SNI_CONTROL
             )
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise NoSession(causes.cause_of(error)) from error
     try:
         if channel.shown_digest != tls.digest_b64(member.certificate):

@@ -19,7 +19,7 @@ import pytest
 
 from configrepo.model import ServerId
 from scheduler.clock import Clock
-from scheduler.control_process import Node
+from scheduler.control_node import Node
 from scheduler.control_view import ControlRole
 from scheduler.election_values import Beacon, Heard
 from scheduler.link import LinkWriter

@@ -150,3 +150,28 @@ async def _unheard() -> None:
     line = await Line.open(1, zero)
     await zero.stop()
     await line.close()
+
+
+def test_a_port_that_can_send_no_heartbeat_says_that_it_failed() -> None:
+    """Else it would answer the others for ever and never call them."""
+    _run(_failed())
+
+
+async def _failed() -> None:
+    zero = Server(0, 1)
+    zero.told.broken = True
+    said = ("failed", "the control port failed: ZeroDivisionError: ")
+    await zero.told.until(lambda: said in zero.told.events)
+    zero.told.broken = False
+    await zero.stop()
+
+
+def test_an_address_that_cannot_be_one_is_told_and_tried_again() -> None:
+    _run(_no_address())
+
+
+async def _no_address() -> None:
+    zero = Server(0, 1)
+    zero.join(1, 63500, "bqn1\0")
+    await zero.told.until(lambda: zero.told.events.count(("lost", 1)) >= 2)
+    await zero.stop()

@@ -42,12 +42,15 @@ class Listener:
     id: int
     boot: int
     timing: Timing = QUICK
+    broken: bool = False
     seq: int = 0
     answers: int = 0
     events: list[tuple[object, ...]] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def beacon(self) -> Beacon:
+        if self.broken:
+            raise ZeroDivisionError
         self.seq += 1
         return Beacon(ServerId(self.id), self.boot, self.seq, ControlRole.JOINING, 0, 0)
 
@@ -81,6 +84,9 @@ class Listener:
 
     def asked(self, server: ServerId, message: HandReq | HandOk | HandNo) -> None:
         self._note("asked", server)
+
+    def fail(self, sentence: str) -> None:
+        self._note("failed", sentence)
 
     def deliver(self, connection: socket.socket, address: str, sni: str) -> None:
         connection.close()
@@ -132,12 +138,12 @@ class Server:
         """The number of its port."""
         return int(self.listener.getsockname()[1])
 
-    def join(self, number: int, at: int) -> None:
+    def join(self, number: int, at: int, address: str = "127.0.0.1") -> None:
         """Let it know another server, at a port of this machine."""
         hello = Hello(
             CLUSTER, ServerId(self.told.id), self.told.boot, "R5.0.0", run=f"run {self.told.boot}"
         )
-        known = PeerAddress(ServerId(number), "127.0.0.1", at, identity(number).certificate_b64)
+        known = PeerAddress(ServerId(number), address, at, identity(number).certificate_b64)
         self.port.set_members(hello, (known,))
 
     async def crash(self) -> None:
