@@ -149,9 +149,10 @@ class OwnSshd:
         self._pid_file = self._home / "sshd.pid"
         self._log = self._home / "sshd.log"
         self.host_key = create_host_key(self._home / "host_ed25519")
-        self._config.write_text(
-            sshd_config(self._home, address, port, authorized_keys.resolve(), account())
-        )
+        text = sshd_config(self._home, address, port, authorized_keys.resolve(), account())
+        # Left alone where nothing is new: a full disk might not take it again.
+        if not self._config.exists() or self._config.read_text() != text:
+            write_durably(self._config, text.encode())
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -111,3 +111,17 @@ def test_the_host_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert first.startswith("ssh-ed25519 AAAA")
     assert create_host_key(path) == first
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_configuration_that_is_not_new_is_left_alone_and_another_one_written(
+    tmp_path: Path,
+) -> None:
+    home, keys = tmp_path / "ssh", tmp_path / "authorized_keys"
+    config = home / "sshd_config"
+    OwnSshd(home, 2222, keys)
+    os.utime(config, (1, 1))
+    OwnSshd(home, 2222, keys)
+    assert config.stat().st_mtime == 1
+    OwnSshd(home, 2223, keys)
+    assert config.stat().st_mtime != 1
+    assert "Port 2223\n" in config.read_text()
