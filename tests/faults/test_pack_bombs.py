@@ -8,6 +8,7 @@ that take longer to make.
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,13 @@ from configrepo.store import CommitId
 from scheduler.gate_trail import GateNote
 from tests.faults.far_end import LIMIT_S, gate_of
 from tests.faults.packs import (
+    KINDS,
     Object,
     commit_on,
     copied,
     delivered,
     delta,
+    entry,
     name_of,
     pack_of,
     pack_with,
@@ -81,6 +84,19 @@ def many_zeros(head: str) -> tuple[str, bytes]:
     blobs: list[Object] = [("blob", b"%d" % n + bytes(15 << 20)) for n in range(6)]
     entries = [(b"100644", b"f%02d.conf" % n, name_of(blob)) for n, blob in enumerate(blobs)]
     return whole(head, tree(*entries), *blobs)
+
+
+def large_zeros(head: str) -> tuple[str, bytes]:
+    """Ninety files that are each just not too large for git; made one after the other."""
+    names, entries = [], []
+    for number in range(90):
+        one: Object = ("blob", b"%d" % number + bytes(31 << 20))
+        names.append(name_of(one))
+        entries.append(entry(KINDS["blob"], len(one[1])) + zlib.compress(one[1], 1))
+    level = tree(*[(b"100644", b"f%02d.conf" % n, name) for n, name in enumerate(names)])
+    root = tree((b"40000", b"common", name_of(level)))
+    made = commit_on(root, head)
+    return name_of(made).hex(), pack_with([level, root, made], *entries)
 
 
 def unfolding(head: str) -> tuple[str, bytes]:
@@ -181,6 +197,7 @@ LONG: dict[str, tuple[Bomb, bytes]] = {
         lambda head: folded_and_deep(head, 2_000),
         TOO_MUCH_WORK,
     ),
+    "90 files of 31 MiB": (large_zeros, TOO_MUCH_WORK),
     "a file of 600 MiB": (lambda head: zeros(head, 600 << 20), TOO_LARGE_TO_UNPACK),
     "210,000 objects": (many_objects, b"objects are more than may come at a time"),
     "a file of 2 GiB": (lambda head: zeros(head, 2 << 30), TOO_LARGE_TO_UNPACK),
