@@ -21,6 +21,7 @@ from bqngui.authorization import needs
 from bqngui.candidate import commit_told, new_request_id, scope_words, tell_committed
 from bqngui.dashboard import Box, dashboard_page
 from bqngui.login import current_person
+from bqngui.moves import Move, moves_of
 from bqngui.operation_forms import Faulty, read_operation
 from bqngui.review import FileDiff, file_diffs
 from bqngui.shell import desk
@@ -89,10 +90,12 @@ class PreviewPage:
     label: str
     danger: bool
     files: tuple[FileDiff, ...]
+    moves: tuple[Move, ...]
     servers: tuple[str, ...]
     operation: str
     request_id: str
     back: str
+    back_title: str
     refused: str = ""
 
 
@@ -201,15 +204,18 @@ def _preview_page(shown: Preview, request_id: str, refused: str) -> PreviewPage:
     overview = desk().overview()
     leaves = isinstance(shown.operation, Remove) and shown.operation.server == overview.me
     server = operation_to_json(shown.operation).get("server")
+    moves, changes = moves_of(shown.comparison.changes)
     return PreviewPage(
         overview=overview,
         preview=shown,
         label="Leave the cluster" if leaves else shown.title,
         danger=isinstance(shown.operation, Remove),
-        files=file_diffs(shown.comparison.changes),
+        files=file_diffs(changes),
+        moves=moves,
         servers=scope_words(overview, shown.comparison.servers),
         operation=json.dumps(operation_to_json(shown.operation)),
         request_id=request_id,
         back=(url_for(".maintenance") if server is None else url_for(".show", server_id=server)),
+        back_title="Maintenance" if server is None else f"BQN {server}",
         refused=refused,
     )

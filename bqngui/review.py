@@ -28,6 +28,9 @@ MAX_ROWS = 2_000
 MAX_CHARACTERS = 400_000
 MAX_COMPARED_LINES = 5_000
 MAX_COMPARED = 256 * 1024
+ONLY_NAMED = (
+    "This page has shown as many changes as fit: from here on changed blocks are only named."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,15 @@ class FileDiff:
     """One changed block with its table.
 
     `diff` is None where nothing of it is shown; `hidden` says what is not shown, and why;
-    `patch` is the address of the whole difference as a text; `others` counts the blocks after
-    this one that are not even named.
+    `notice` stands before the first of those that are only named; `patch` is the address of
+    the whole difference as a text; `others` counts the blocks after this one that are not
+    even named.
     """
 
     change: FileChange
     diff: Diff | None
     hidden: str = ""
+    notice: str = ""
     patch: str = ""
     others: int = 0
 
@@ -91,19 +96,21 @@ def file_diffs(changes: Sequence[FileChange], patch: str = "") -> tuple[FileDiff
         patch: the address of all differences as a text, offered where not all are shown.
     """
     files: list[FileDiff] = []
-    rows, characters = MAX_ROWS, MAX_CHARACTERS
+    rows, characters, shown_all = MAX_ROWS, MAX_CHARACTERS, True
     for number, change in enumerate(changes[:MAX_NAMED]):
         if large := _too_large(change):
-            files.append(FileDiff(change, None, large, patch))
+            files.append(FileDiff(change, None, large, patch=patch))
         elif number >= MAX_DIFFS or rows <= 0 or characters <= 0:
-            words = "This page shows enough other changes; those of this block are left out."
-            files.append(FileDiff(change, None, words, patch))
+            files.append(
+                FileDiff(change, None, notice=ONLY_NAMED if shown_all else "", patch=patch)
+            )
+            shown_all = False
         else:
             diff = diff_texts(change.before, change.after)
             shown = _beginning(diff, rows, characters)
             rows -= len(shown.rows)
             characters -= sum(map(_characters, shown.rows))
-            files.append(FileDiff(change, shown, _left_out(diff, shown), patch))
+            files.append(FileDiff(change, shown, _left_out(diff, shown), patch=patch))
     if len(changes) > MAX_NAMED:
         files[-1] = replace(files[-1], others=len(changes) - MAX_NAMED)
     return tuple(files)

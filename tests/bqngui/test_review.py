@@ -12,6 +12,7 @@ from bqngui.review import (
     MAX_DIFFS,
     MAX_NAMED,
     MAX_ROWS,
+    ONLY_NAMED,
     block_count,
     choices_of,
     file_diffs,
@@ -75,7 +76,10 @@ def test_of_thousands_of_blocks_the_first_are_named_and_the_others_counted() -> 
 
 def test_a_page_that_has_enough_rows_names_the_other_blocks_only() -> None:
     long = replace(CHANGE, before=None, after="x\n" * (MAX_ROWS + 1))
-    assert [f.diff is None for f in file_diffs([CHANGE, long, CHANGE])] == [False, False, True]
+    files = file_diffs([CHANGE, long, CHANGE, CHANGE], "/the/patch")
+    assert [f.diff is None for f in files] == [False, False, True, True]
+    assert [f.notice for f in files] == ["", "", ONLY_NAMED, ""]
+    assert files[2].patch == "/the/patch"
 
 
 def test_a_block_that_is_too_large_is_not_compared_and_says_how_large_it_is() -> None:
@@ -111,7 +115,8 @@ def test_whatever_changed_a_page_shows_a_bounded_number_of_rows_and_characters()
     lines = [one for row in rows if isinstance(row, DiffRow) for one in (row.old, row.new) if one]
     assert len(rows) <= MAX_ROWS
     assert sum(len(line.text) for line in lines) <= MAX_CHARACTERS + 4 * MAX_LINE
-    assert all(file.hidden for file in files if file.diff is None)
+    named = [file for file in files if file.diff is None]
+    assert [file.notice for file in named] == [ONLY_NAMED] + [""] * (len(named) - 1)
 
 
 def test_the_fingerprint_changes_with_what_is_shown() -> None:
