@@ -222,6 +222,7 @@ def keep() -> ResponseReturnValue:
     rows = [row for group in page.groups for row in group.rows]
     return jsonify(
         status=render_template("unify/_status.html", page=page),
+        general=render_template("unify/_general.html", page=page),
         open=[row.number for row in rows if row.open],
         problems={
             row.number: render_template("unify/_problems.html", problems=row.problems)

@@ -39,6 +39,8 @@ const show = (told) => {
   const status = document.getElementById("unify-status");
   const focused = status.contains(document.activeElement) ? document.activeElement.id : "";
   status.innerHTML = told.status;
+  const general = document.getElementById("unify-general");
+  if (general.innerHTML.trim() !== told.general.trim()) general.innerHTML = told.general;
   if (focused) document.getElementById(focused)?.focus();
   for (const row of form.querySelectorAll("[data-row]")) {
     const number = Number(row.dataset.row);
