@@ -53,8 +53,13 @@ def commit_on(root: Object, parent: str) -> Object:
 
 def delta(base: Object, of: bytes, size: int) -> bytes:
     """The entry of a delta: `of` are its instructions, `size` what it unfolds to."""
-    data = _size(len(base[1])) + _size(size) + of
-    return entry(REF_DELTA, len(data)) + name_of(base) + zlib.compress(data)
+    return delta_on(name_of(base), len(base[1]), of, size)
+
+
+def delta_on(name: bytes, base_size: int, of: bytes, size: int) -> bytes:
+    """The same for a base whose name is known."""
+    data = _size(base_size) + _size(size) + of
+    return entry(REF_DELTA, len(data)) + name + zlib.compress(data)
 
 
 def copied(start: int, size: int) -> bytes:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Queue
 
@@ -167,9 +167,13 @@ def test_only_some_people_clone_at_one_time(told: tuple[Path, Queue[Line]]) -> N
 
 def timeout_of(process: subprocess.Popen[bytes]) -> tuple[int, list[str]]:
     """The process that bounds the gate's git: its number and its command."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (child,) = children
-    return int(child), Path(f"/proc/{child}/cmdline").read_text().split("\0")
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            if int(parent) == process.pid:
+                command = (stat.parent / "cmdline").read_text().split("\0")
+                return int(stat.parent.name), command
+    raise AssertionError("the gate has no child")
 
 
 def test_a_clone_has_its_place_for_a_bounded_time(told: tuple[Path, Queue[Line]]) -> None:
