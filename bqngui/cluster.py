@@ -25,6 +25,7 @@ from bqngui.add_form import (
     BY_HAND,
     DEFAULT_SSH_PORT,
     Faulty,
+    JoinForm,
     read_invitation,
     read_joining,
     read_meeting,
@@ -40,8 +41,8 @@ from scheduler.views import Invitation, JoinProgress, Refused, Role, Unification
 blueprint = Blueprint("cluster", __name__, url_prefix="/cluster")
 
 FINGERPRINT_GROUPS = 8
-_TYPED = "joining"
-_MEETING = "meeting"
+# Where a session keeps what was typed into a form.
+_KEPT = {"join": "joining", "meet": "meeting"}
 _CODE_STEPS = (
     "Make a join code on the server that is, or will be, in the cluster",
     "Paste the code on the other server",
@@ -180,10 +181,10 @@ def invite() -> ResponseReturnValue:
                    "other_control_port", "replaces", "way")  # fmt: skip
     form = read_invitation(typed)
     if isinstance(form, Faulty):
-        return _again(_add_page(invite=typed, faults=_named("invite", form.faults)))
+        return _again(_add_page({"invite": typed}, faults=_named("invite", form.faults)))
     match desk().invite(current_person(), form):
         case Refused(sentence=sentence):
-            return _again(_add_page(invite=typed, refused={"invite": sentence}))
+            return _again(_add_page({"invite": typed}, refused={"invite": sentence}))
         case _:
             return redirect(url_for("cluster.add"), 303)
 
@@ -224,16 +225,7 @@ def accept() -> ResponseReturnValue:
 def join() -> ResponseReturnValue:
     """Present a join code to the server that made it."""
     typed = _typed("code", "own_address", "own_ssh_port", "other_id", "other_address")
-    form = read_joining(typed)
-    if isinstance(form, Faulty):
-        return _again(_add_page(join=typed, faults=_named("join", form.faults)))
-    session[_TYPED] = typed  # joining may fail later: then the form comes back filled
-    progress = desk().join(
-        current_person(), form.code, form.check, form.own_address, form.own_ssh_port
-    )
-    if progress.stage == "failed":
-        return _again(_add_page(join=typed, refused={"join": progress.sentence}))
-    return redirect(url_for("cluster.add"), 303)
+    return _joined("join", typed, read_joining(typed))
 
 
 @blueprint.post("/meet")
@@ -242,15 +234,19 @@ def meet() -> ResponseReturnValue:
     """Look who answers at the address of the other server, to compare the fingerprints."""
     typed = _typed("other_id", "other_address", "own_address", "own_ssh_port",
                    "other_ssh_port", "other_control_port")  # fmt: skip
-    form = read_meeting(typed)
+    return _joined("meet", typed, read_meeting(typed))
+
+
+def _joined(way: str, typed: dict[str, str], form: JoinForm | Faulty) -> ResponseReturnValue:
+    """Begin to join with one of the two forms; one that fails comes back filled."""
     if isinstance(form, Faulty):
-        return _again(_add_page(meet=typed, faults=_named("meet", form.faults)))
-    session[_MEETING] = typed
+        return _again(_add_page({way: typed}, faults=_named(way, form.faults)))
+    session[_KEPT[way]] = typed  # joining may also fail later
     progress = desk().join(
         current_person(), form.code, form.check, form.own_address, form.own_ssh_port
     )
     if progress.stage == "failed":
-        return _again(_add_page(meet=typed, refused={"meet": progress.sentence}))
+        return _again(_add_page({way: typed}, refused={way: progress.sentence}))
     return redirect(url_for("cluster.add"), 303)
 
 
@@ -269,8 +265,8 @@ def confirm() -> ResponseReturnValue:
 def give_up() -> ResponseReturnValue:
     """Forget a joining that has not been committed."""
     desk().give_up_joining(current_person())
-    session.pop(_TYPED, None)
-    session.pop(_MEETING, None)
+    for kept in _KEPT.values():
+        session.pop(kept, None)
     return redirect(url_for("cluster.add"), 303)
 
 
@@ -287,14 +283,13 @@ def _again(page: AddPage) -> ResponseReturnValue:
 
 
 def _add_page(
-    invite: Mapping[str, str] | None = None,
-    join: Mapping[str, str] | None = None,
-    meet: Mapping[str, str] | None = None,
+    typed: Mapping[str, Mapping[str, str]] | None = None,
     faults: Mapping[str, str] | None = None,
     refused: Mapping[str, str] | None = None,
     replaces: Mapping[str, str] | None = None,
 ) -> AddPage:
-    here = desk()
+    """The page, with what was typed into its forms ("invite", "join", "meet")."""
+    here, typed = desk(), typed or {}
     overview = here.overview()
     me = overview.server(overview.me)
     own = me.address if me else ""
@@ -309,11 +304,13 @@ def _add_page(
         unification=unification,
         steps=steps_of(invitation, progress, unification is not None),
         fingerprint=fingerprint_groups(knock.fingerprint if knock else progress.fingerprint),
-        invite=invite
+        invite=typed.get("invite")
         or {"own_address": own, "other_ssh_port": DEFAULT_SSH_PORT, **(replaces or {})},
-        join=join or _kept(_TYPED, progress) or {"own_address": own, "own_ssh_port": ssh_port},
-        meet=meet
-        or _kept(_MEETING, progress)
+        join=typed.get("join")
+        or _kept("join", progress)
+        or {"own_address": own, "own_ssh_port": ssh_port},
+        meet=typed.get("meet")
+        or _kept("meet", progress)
         or {"own_address": own, "own_ssh_port": ssh_port, "other_ssh_port": DEFAULT_SSH_PORT},
         faults=faults or {},
         refused=refused or {},
@@ -328,5 +325,5 @@ def _replaced() -> Mapping[str, str]:
 
 def _kept(form: str, progress: JoinProgress) -> Mapping[str, str] | None:
     """What was typed for a joining that failed."""
-    typed: Mapping[str, str] | None = session.get(form)
+    typed: Mapping[str, str] | None = session.get(_KEPT[form])
     return typed if progress.stage == "failed" else None

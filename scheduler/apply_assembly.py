@@ -59,21 +59,7 @@ class ApplyParts:
 
     def __init__(self, server: Server, call: Call) -> None:
         self._server = server
-        commands = server.settings.apply
-        self.applier = Applier(
-            server.state.path,
-            server.me,
-            server.store,
-            RunningText(server.store, server.vault, server.me),
-            ApplyCommands(
-                commands.apply_command,
-                commands.health_command,
-                commands.read_command,
-                commands.timeout_s,
-                who=commands.who_command,
-            ),
-            now=lambda: datetime.now(UTC),
-        )
+        self.applier = _applier(server)
         self.run = ApplyRun(
             server.me,
             self.applier,
@@ -100,22 +86,7 @@ class ApplyParts:
                 note=server.audit.write,
             ),
         )
-
-        mirror = server.settings.mirror
-        target = MirrorTarget(
-            mirror.url or "", mirror.key, mirror.known_hosts, mirror.token_file, mirror.ca_file
-        )
-        credentials = server.state.path / "mirror.credentials"
-        self.mirror = Mirror(
-            mirror.url,
-            MirrorSeams(
-                push=lambda: push_mirror(server.state.repository, target, credentials),
-                refs=server.store.refs,
-                role=lambda: server.control.view.role,
-                now=lambda: datetime.now(UTC),
-                monotonic=time.monotonic,
-            ),
-        )
+        self.mirror = _mirror(server)
 
     def alarms(self) -> tuple[str, ...]:
         """A staged commit that stopped, a mirror that cannot be pushed to."""
@@ -142,3 +113,39 @@ class ApplyParts:
         }
         mine = {self._server.me} if self.applier.running().result == "drifted" else set()
         return tuple(sorted(others | mine))
+
+
+def _applier(server: Server) -> Applier:
+    commands = server.settings.apply
+    return Applier(
+        server.state.path,
+        server.me,
+        server.store,
+        RunningText(server.store, server.vault, server.me),
+        ApplyCommands(
+            commands.apply_command,
+            commands.health_command,
+            commands.read_command,
+            commands.timeout_s,
+            who=commands.who_command,
+        ),
+        now=lambda: datetime.now(UTC),
+    )
+
+
+def _mirror(server: Server) -> Mirror:
+    mirror = server.settings.mirror
+    target = MirrorTarget(
+        mirror.url or "", mirror.key, mirror.known_hosts, mirror.token_file, mirror.ca_file
+    )
+    credentials = server.state.path / "mirror.credentials"
+    return Mirror(
+        mirror.url,
+        MirrorSeams(
+            push=lambda: push_mirror(server.state.repository, target, credentials),
+            refs=server.store.refs,
+            role=lambda: server.control.view.role,
+            now=lambda: datetime.now(UTC),
+            monotonic=time.monotonic,
+        ),
+    )

@@ -78,17 +78,10 @@ class ReplicationParts:
     def __init__(self, server: Server, control: Callable[[], ControlView]) -> None:
         self._server = server
         self._control = control
-        settings = server.settings.replication
         self.disk = DiskSpace(server.state.path)
         self.upkeep = Upkeep(server.store.path, lambda: datetime.now(UTC))
         self.notes = ApplyNotes(server.me, server.store, lambda: datetime.now(UTC))
-        self.acknowledge = Acknowledging(
-            Level(settings.ack),
-            float(settings.ack_timeout_s),
-            self._others,
-            self._reachable,
-            server.replicator.wait_until_on,
-        )
+        self.acknowledge = self._made_acknowledge()
         self.whereabouts = Whereabout(
             server.me,
             server.store,
@@ -96,14 +89,7 @@ class ReplicationParts:
             lambda: [member.id for member in server.roster.active()],
             self._heads,
         )
-        self.puller = Puller(
-            server.store,
-            server.replicator.fetch_from,
-            lambda view, peer, lines: server.receiver.judge(view, peer, lines),
-            lambda *rest: server.receiver.refusal_of_fetched(*rest),
-            self._writers,
-            lambda peer, refs: server.reactions.received(peer, refs),
-        )
+        self.puller = self._made_puller()
         self.collector = Collector(
             server.store.ref,
             lambda: self._targets() if self._leads() else [],
@@ -117,13 +103,38 @@ class ReplicationParts:
             lambda: lines_of(self._writers()),
             self.puller.pull,
         )
-        self.room = ReplicationRoom(
+        self.room = self._made_room()
+
+    def _made_acknowledge(self) -> Acknowledging:
+        settings = self._server.settings.replication
+        return Acknowledging(
+            Level(settings.ack),
+            float(settings.ack_timeout_s),
+            self._others,
+            self._reachable,
+            self._server.replicator.wait_until_on,
+        )
+
+    def _made_puller(self) -> Puller:
+        server = self._server
+        return Puller(
+            server.store,
+            server.replicator.fetch_from,
+            lambda view, peer, lines: server.receiver.judge(view, peer, lines),
+            lambda *rest: server.receiver.refusal_of_fetched(*rest),
+            self._writers,
+            lambda peer, refs: server.reactions.received(peer, refs),
+        )
+
+    def _made_room(self) -> ReplicationRoom:
+        server = self._server
+        return ReplicationRoom(
             server.me,
-            settings.ack,
+            server.settings.replication.ack,
             server.replicator,
             DeskSeams(
                 overview=lambda: overview_of(server.gathering.facts()),
-                control=control,
+                control=self._control,
                 head=server.changes.head,
                 running=lambda: server.gathering.last_ran(),
                 lacks_since=self.whereabouts.lacks_since,
@@ -136,6 +147,8 @@ class ReplicationParts:
                 monotonic=monotonic,
             ),
         )
+
+    # --- what is asked of them -----------------------------------------------------------
 
     def schedule(self, clock: Clock) -> None:
         """Make the jobs."""

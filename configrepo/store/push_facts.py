@@ -36,6 +36,8 @@ from configrepo.store.loose import Loose
 from configrepo.store.repository import Store
 
 _NONE = "0" * 40
+# Where a ref was, where it is to be, and its name.
+_Move = tuple[CommitId | None, CommitId | None, str]
 _TOO_MUCH_CHANGES = f"more than {MOST_UNFOLDED} bytes change at a time"
 
 
@@ -77,29 +79,14 @@ def facts_of_push(
         brought_by(view.path, view.objects, _tips(moves, notes=kind), view.quarantine, limits)
         for kind in (False, True)
     )
-    refused = refusal_of_trees(brought)
-    newer = (
-        refused is not None
-        and refusal_of_trees(brought, newer=True) is None
-        and any(_schema_in(view, new) > SCHEMA for new in tips if kinds.get(new) == "commit")
-    )
-    sound = (refused is None or newer) and refusal_of_notes(notes) is None
+    newer = _is_newer(view, brought, [tip for tip in tips if kinds.get(tip) == "commit"])
+    sound = (newer or refusal_of_trees(brought) is None) and refusal_of_notes(notes) is None
     makers = _Makers(view)
-    refs = tuple(
-        PushedRef(
-            ref,
-            old,
-            new,
-            kinds.get(new or "") == "commit",
-            _grows(view, old, new, kinds, loose if sound else None),
-            makers.of(new) if sound and new is not None and kinds.get(new) == "commit" else None,
-        )
-        for old, new, ref in moves
-    )
-    cluster = next((one for one in refs if one.ref == CLUSTER), None)
-    problems: tuple[Problem, ...] = ()
-    if cluster is not None and cluster.fast_forward and sound:
-        problems = _problems(view, cluster)
+    if sound:
+        refs = tuple(_pushed(view, move, kinds, loose, makers) for move in moves)
+    else:
+        # What is not in order is refused: nobody reads more of it than git has said.
+        refs = tuple(_pushed(view, move, kinds) for move in moves)
     return PushFacts(
         peer=peer,
         standing=standing,
@@ -109,12 +96,39 @@ def facts_of_push(
         accepted=accepted,
         refs=refs,
         brought=brought,
-        problems=problems,
+        problems=_problems_of(view, refs) if sound else (),
         notes=notes,
         commits=makers.of_all(brought, notes) if sound else (),
         keys=keys,
         newer=newer,
     )
+
+
+def _is_newer(view: Store, brought: Brought, commits: Sequence[CommitId]) -> bool:
+    """Whether what would be refused here is in order by a schema that a commit names."""
+    return (
+        refusal_of_trees(brought) is not None
+        and refusal_of_trees(brought, newer=True) is None
+        and any(_schema_in(view, commit) > SCHEMA for commit in commits)
+    )
+
+
+def _pushed(
+    view: Store,
+    move: _Move,
+    kinds: dict[str, str],
+    loose: Loose | None = None,
+    makers: _Makers | None = None,
+) -> PushedRef:
+    old, new, ref = move
+    commit = new if kinds.get(new or "") == "commit" else None
+    made = None if makers is None or commit is None else makers.of(commit)
+    return PushedRef(ref, old, new, commit is not None, _grows(view, old, commit, loose), made)
+
+
+def _problems_of(view: Store, refs: Sequence[PushedRef]) -> tuple[Problem, ...]:
+    cluster = next((one for one in refs if one.ref == CLUSTER), None)
+    return _problems(view, cluster) if cluster is not None and cluster.fast_forward else ()
 
 
 def _schema_in(view: Store, commit: CommitId) -> int:
@@ -132,9 +146,7 @@ def _schema_in(view: Store, commit: CommitId) -> int:
         return 1
 
 
-def _tips(
-    moves: Sequence[tuple[CommitId | None, CommitId | None, str]], notes: bool
-) -> list[CommitId]:
+def _tips(moves: Sequence[_Move], notes: bool) -> list[CommitId]:
     tips = (new for _, new, ref in moves if new is not None and is_notes(ref) is notes)
     return list(dict.fromkeys(tips))
 
@@ -183,7 +195,7 @@ class _Makers:
             return ()
 
 
-def _move(line: str) -> tuple[CommitId | None, CommitId | None, str]:
+def _move(line: str) -> _Move:
     match line.split(" ", 2):
         case [old, new, ref]:
             return _known(old), _known(new), ref
@@ -206,10 +218,9 @@ def _grows(
     view: Store,
     old: CommitId | None,
     new: CommitId | None,
-    kinds: dict[str, str],
     loose: Loose | None,
 ) -> bool:
-    if new is None or kinds.get(new) != "commit":
+    if new is None:
         return False
     try:
         if old is None or (loose is not None and loose.grows(old, new)):
