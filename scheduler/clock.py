@@ -225,8 +225,11 @@ class Clock:
 
     def _watch(self) -> None:
         while not self._stopping.wait(_GUARD_S):
-            for job in self._scheduler.get_jobs():
-                self._check(job.id, job.next_run_time)
+            try:
+                for job in self._scheduler.get_jobs():
+                    self._check(job.id, job.next_run_time)
+            except Exception:  # noqa: BLE001 (without it a clock that goes back stops all jobs)
+                _log.exception("the guard of the jobs failed once")
 
     def _check(self, name: str, due: datetime | None) -> None:
         interval, runner = self._intervals.get(name), self._runners.get(name)

@@ -80,4 +80,8 @@ class Collector:
             _log.warning("what server %d ran could not be fetched: %s", target.id, error)
             self._not_before[target.id] = monotonic() + AGAIN_AFTER_S
             return False
+        except Exception:  # noqa: BLE001 (one server must not keep the others from being asked)
+            _log.exception("fetching what server %d ran failed", target.id)
+            self._not_before[target.id] = monotonic() + AGAIN_AFTER_S
+            return False
         return True

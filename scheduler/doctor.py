@@ -150,9 +150,9 @@ class Doctor:
             if self._run is not None and self._run.stage == "running":
                 return Refused("A run goes on already; its progress is below.")
             run = _Run(secrets.token_hex(8), members, person.name, self._now())
-            self._run = run
-            self._thread = threading.Thread(target=self._work, args=(run,), name="doctor")
-            self._thread.start()
+            thread = threading.Thread(target=self._work, args=(run,), name="doctor")
+            thread.start()
+            self._run, self._thread = run, thread  # now, that it goes on
         self._audit(person, "connectivity doctor", f"started, {run.total} pairs")
         return None
 

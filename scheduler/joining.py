@@ -14,6 +14,7 @@ Core: the network is behind callables.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +35,8 @@ from scheduler.views import JoinProgress, Meeting, Reach
 
 POLL_S = 1.0
 MOST_KEYS = 1024
+
+_log = logging.getLogger(__name__)
 
 
 class JoinCall(Protocol):
@@ -172,7 +175,7 @@ class Joining:
             sentence = f"Checking the ways to BQN {code.id} at {code.address}."
             self._progress = JoinProgress("checking", sentence, meeting=confirmed)
         threading.Thread(
-            target=work, args=(attempt, code, own), name="joining", daemon=True
+            target=self._guarded, args=(work, attempt, code, own), name="joining", daemon=True
         ).start()
         return self._progress
 
@@ -197,6 +200,23 @@ class Joining:
         self._on_agreed(None)
 
     # --- the thread -------------------------------------------------------------------
+
+    def _guarded(
+        self,
+        work: Callable[[int, JoinCode, Member], None],
+        attempt: int,
+        code: JoinCode,
+        own: Member,
+    ) -> None:
+        try:
+            work(attempt, code, own)
+        except Exception as error:  # noqa: BLE001 (else the page would show it going on for ever)
+            _log.exception("joining BQN %d failed", code.id)
+            sentence = (
+                f"A fault of this program ended it ({type(error).__name__}); its log says more. "
+                f"Begin again on both servers."
+            )
+            self._say(attempt, JoinProgress("failed", sentence, self._progress.reaches))
 
     def _run(self, attempt: int, code: JoinCode, own: Member) -> None:
         try:

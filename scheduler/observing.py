@@ -11,6 +11,7 @@ Core: the network is behind a callable.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ ANSWERS_WITHIN_S = 2.0
 ROUTE = "/report"
 LOST = frozenset({"dead", "left", "unknown"})
 """States of a server (`scheduler.control_view`) in which nothing is known of it now."""
+
+_log = logging.getLogger(__name__)
 
 
 class Observer:
@@ -85,6 +88,9 @@ class Observer:
             # nobody listens any more, whoever comes back is another process.
             if isinstance(error, Unreachable) and error.cause == causes.REFUSED:
                 self.lost([member.id])
+            return False
+        except Exception:  # noqa: BLE001 (or nobody after it in the round would be heard)
+            _log.exception("asking BQN %d what it runs failed", member.id)
             return False
         with self._guard:
             fresh = asked_at > self._lost_at.get(member.id, _NEVER)

@@ -11,6 +11,7 @@ Core: what touches the network is behind callables.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,9 @@ SLICE = 256
 MOST_WAIT_S = 2.0
 FORGOTTEN_S = 60.0
 _UNKNOWN = "it does not know that server: its configuration is behind"
+_FAULT = "its program failed when it tried: its log says why"
+
+_log = logging.getLogger(__name__)
 
 
 class Probe(Protocol):
@@ -134,7 +138,12 @@ class Probing:
         if run.stopped or time.monotonic() - run.asked_at > FORGOTTEN_S:
             run.stopped = True
             return
-        pair = self.check(target)
+        try:
+            pair = self.check(target)
+        except Exception:  # noqa: BLE001 (a run that lacks one pair would never end)
+            _log.exception("trying BQN %d failed", target)
+            fault = Finding(causes.NO_ANSWER, 0, _FAULT)
+            pair = Pair(self._me, target, fault, fault)
         with self._changed:
             run.rows.append(row_of(pair))
             self._changed.notify_all()

@@ -187,7 +187,14 @@ class Receiver:
                 self._stopping.wait(_AGAIN_S)
                 continue
             self._slots.acquire()
-            threading.Thread(target=self._answer, args=(connection,), name="receive-one").start()
+            try:
+                threading.Thread(
+                    target=self._answer, args=(connection,), name="receive-one"
+                ).start()
+            except RuntimeError as error:  # no thread is free: the hook refuses without an answer
+                self._slots.release()
+                connection.close()
+                _log.warning("a hook cannot be answered: %s", error)
 
     def _answer(self, connection: socket.socket) -> None:
         try:
@@ -206,6 +213,8 @@ class Receiver:
                     self._moved(call, connection)
         except (OSError, ConfigRepoError) as error:
             _log.warning("a hook was not answered: %s", error)
+        except Exception:  # noqa: BLE001 (no answer is a no; the log must say why)
+            _log.exception("a hook was not answered")
         finally:
             self._slots.release()
 

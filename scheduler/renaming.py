@@ -18,8 +18,8 @@ from configrepo.errors import StoreError
 from configrepo.factory import FACTORY_ROOT
 from configrepo.members import Member
 from configrepo.model import ServerId
+from configrepo.store import CommitId, RefUpdate, Store
 from configrepo.store import Person as Author
-from configrepo.store import RefUpdate, Store
 from scheduler.changes import Changes, lay_over, line_of
 from scheduler.file_changes import changes_between
 from scheduler.member_plan import Plan, refusal_of_id, renamed_files
@@ -51,7 +51,8 @@ class Renaming:
         refused = refusal_of_id(new_id, self._me)
         if refused is not None:
             return refused
-        if self._store.ref(line_of(new_id)) is not None:
+        line = self._store.ref(line_of(new_id))
+        if line is not None and not self._unfinished(line):
             return Refused(
                 f"This repository holds the history of a BQN {new_id} already; take another id."
             )
@@ -69,6 +70,13 @@ class Renaming:
             renamed_files(files, self._me, new_id),
         )
 
+    def _unfinished(self, line: CommitId) -> bool:
+        """Whether only the beginning of a change of id is there: this server never had that id.
+
+        Its program ended, or its disk was full, before the id itself was written.
+        """
+        return self._store.revision(line).trailers.get("Server") == str(self._me)
+
     def comparison(self, plan: Plan) -> Comparison:
         """What such a plan commits."""
         head = self._changes.head()
@@ -84,10 +92,13 @@ class Renaming:
         if done is not None:
             return Committed(done.id, self._me, "This was already saved.", repeated=True)
         self._changes.hold(RESTARTING)
-        outcome = self._write(person, new_id, base, request_id)
-        if isinstance(outcome, Refused):
-            self._changes.release()
-        else:
+        outcome: CommitOutcome | None = None
+        try:
+            outcome = self._write(person, new_id, base, request_id)
+        finally:
+            if not isinstance(outcome, Committed):
+                self._changes.release()
+        if isinstance(outcome, Committed):
             self.adopt(new_id)
         return outcome
 
@@ -100,18 +111,20 @@ class Renaming:
         plan = self.plan_alone(new_id)
         if isinstance(plan, Refused):
             return plan
+        line = line_of(new_id)
+        begun = self._store.ref(line)
         try:
             commit = self._store.write_commit(
-                (FACTORY_ROOT,),
+                (FACTORY_ROOT if begun is None else begun,),
                 lay_over(self._store.files(head), plan.changes),
                 Author(person.name, f"{person.name}@bqn-{self._me}.invalid"),
                 plan.title,
                 {"Server": str(self._me), "Request-Id": request_id},
             )
-            self._store.move((RefUpdate(line_of(new_id), None, commit),), plan.title)
+            self._store.move((RefUpdate(line, begun, commit),), plan.title)
         except StoreError as error:
             return Refused(f"Nothing was changed: {error}.")
-        self._store.set_head(line_of(new_id))
+        self._store.set_head(line)
         return Committed(
             commit, self._me, f"This server becomes BQN {new_id}; its program restarts by itself."
         )
@@ -119,7 +132,11 @@ class Renaming:
     def adopt(self, new_id: ServerId) -> None:
         """Be another id from the restart on, which follows."""
         self._changes.hold(RESTARTING)
-        self._state.write_record(replace(self._state.record(), id=new_id))
+        try:
+            self._state.write_record(replace(self._state.record(), id=new_id))
+        except OSError:  # the disk is full: it stays what it was
+            self._changes.release()
+            raise
         self._restart()
 
     def follow(self, members: tuple[Member, ...], certificate: str) -> bool:

@@ -17,7 +17,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -194,7 +194,7 @@ class Replicator:
                 self._again.add(target.id)
                 return False
             self._busy.add(target.id)
-        self._workers.submit(self._work, target).add_done_callback(_report)
+        self._workers.submit(self._work, target)
         return True
 
     def _look(self) -> Mapping[str, CommitId]:
@@ -217,6 +217,10 @@ class Replicator:
             while more:
                 sent = self._seams.leading() and self._send(target)
                 more = self._goes_on(target.id, sent)
+        except Exception as error:  # noqa: BLE001 (else it would go on looking as if all was sent)
+            _log.exception("sending to server %d failed", target.id)
+            words = f"a fault of this program stopped it ({type(error).__name__}): see its log"
+            self._fail(target.id, ErrorClass.NETWORK, words)
         finally:
             with self._changed:
                 self._busy.discard(target.id)
@@ -372,11 +376,6 @@ class Replicator:
         if not (self._store.has(older) and self._store.has(newer)):
             return False
         return self._store.is_ancestor(older, newer)
-
-
-def _report(work: Future[None]) -> None:
-    if not work.cancelled() and (error := work.exception()) is not None:
-        _log.error("sending stopped by a fault of this program", exc_info=error)
 
 
 def class_of(error: SchedulerError | ConfigRepoError) -> ErrorClass:

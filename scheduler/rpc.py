@@ -187,6 +187,8 @@ class RpcServer:
         except (OSError, ValueError) as error:
             # The other side went away, was too slow, or speaks no HTTP: its own problem.
             _log.debug("connection of %s ended: %s", address, error)
+        except Exception:  # noqa: BLE001 (the pool would keep it to itself)
+            _log.exception("the connection of %s could not be served", address)
         finally:
             self._close(held)
 

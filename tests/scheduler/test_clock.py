@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -185,3 +185,25 @@ def test_a_forgotten_job_runs_no_more(new_clock: Callable[..., Clock]) -> None:
     seen = len(beats.at)
     others.wait_for(5)
     assert len(beats.at) == seen
+
+
+def test_the_guard_outlives_a_fault(
+    new_clock: Callable[..., Clock], caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = threading.Event()
+
+    def now() -> datetime:
+        if threading.current_thread().name == "clock-guard" and not failed.is_set():
+            failed.set()
+            raise LookupError("a fault")
+        return wall()
+
+    wall = JumpingWall()
+    clock = new_clock(now=now)
+    beats = Beats()
+    clock.every(0.05, beats, "beat", executor="control")
+    beats.wait_for(3)
+    assert failed.wait(60)
+    wall.jump(timedelta(hours=-5))
+    beats.wait_for(len(beats.at) + 3, 60)
+    assert "the guard of the jobs failed" in caplog.text

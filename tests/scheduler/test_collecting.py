@@ -20,6 +20,7 @@ class World:
         self.refs: dict[str, str] = {}
         self.told: dict[ServerId, dict[str, str]] = {}
         self.silent: set[ServerId] = set()
+        self.broken: set[ServerId] = set()
         self.pulled: list[ServerId] = []
         self.targets = [SshTarget(one, "127.0.0.1", 22, "key") for one in (ONE, TWO)]
         self.collector = Collector(
@@ -29,6 +30,8 @@ class World:
     def pull(self, target: SshTarget, wanted: Sequence[str]) -> tuple[str, ...]:
         assert tuple(wanted) == own_runs(target.id)
         self.pulled.append(target.id)
+        if target.id in self.broken:
+            raise LookupError("a fault")
         if target.id in self.silent:
             raise Unreachable("filtered")
         self.refs.update(self.told[target.id])
@@ -67,3 +70,10 @@ def test_who_said_nothing_is_not_asked(world: World) -> None:
     world.told = {ONE: {}}
     world.collector.run()
     assert world.pulled == []
+
+
+def test_a_fault_with_one_server_keeps_no_other_from_being_asked(world: World) -> None:
+    world.told = {one: {own_runs(one)[0]: "a" * 40} for one in (ONE, TWO)}
+    world.broken = {ONE}
+    assert world.collector.run() == "collected from 1 of 2 servers"
+    assert world.refs[own_runs(TWO)[0]] == "a" * 40

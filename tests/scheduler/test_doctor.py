@@ -222,3 +222,18 @@ def test_alone_there_is_nothing_to_try(three: Servers) -> None:
     assert isinstance(doctor.start(OTTO), Refused)
     assert doctor.check_address(OTTO, "192.0.2.1", 63500, 22)[0].ok
     assert three.audited == [("connectivity doctor: try 192.0.2.1", "SSH ok")]
+
+
+def test_a_run_that_could_not_begin_keeps_nobody_from_beginning_one(three: Servers) -> None:
+    doctor = three.doctor()
+    before = threading.stack_size(1 << 46)  # no thread can be made with that
+    try:
+        with pytest.raises(RuntimeError):
+            doctor.start(OTTO)
+    finally:
+        threading.stack_size(before)
+    assert doctor.view().stage == "none"
+    assert doctor.start(OTTO) is None
+    assert doctor.wait(60)
+    assert doctor.view().stage == "done"
+    doctor.close()

@@ -269,3 +269,13 @@ def test_a_record_in_a_wrong_form_is_refused(stored: object) -> None:
 def test_a_member_survives_the_way_over_the_wire(world: World) -> None:
     member: Member = world.one.record("192.0.2.11")
     assert record_from_json(asdict(member)) == member
+
+
+def test_a_fault_of_the_program_is_no_joining_that_goes_on_for_ever(world: World) -> None:
+    def broken(_route: str, _answer: dict[str, Any]) -> dict[str, Any]:
+        raise LookupError("a fault")
+
+    world.wire = broken
+    world.joining.start(world.invite(), world.one.record("192.0.2.11"))
+    assert world.ended().stage == "failed"
+    assert "fault of this program" in world.joining.progress.sentence

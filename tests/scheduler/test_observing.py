@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,3 +85,21 @@ def test_an_answer_that_was_under_way_when_its_server_was_lost_proves_nothing(
     world.meanwhile = lambda: world.observer.lost([ONE])
     world.observer.observe()
     assert world.age_s() > STALE_S
+
+
+def test_a_fault_with_one_server_keeps_no_other_from_being_heard() -> None:
+    others = tuple(replace(MEMBER, id=ServerId(number)) for number in range(1, 40))
+
+    def call(
+        member: Member, route: str, body: Mapping[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        if member.id == ONE:
+            raise LookupError("a fault")
+        return report_to_json(replace(SAID, id=member.id))
+
+    observer = Observer(ZERO, lambda: others, call, ManualClock())
+    try:
+        assert observer.observe() == "38 of 39 servers reported"
+        assert len(observer.reports()) == 38
+    finally:
+        observer.close()

@@ -28,6 +28,7 @@ class World:
         self.lock = threading.Lock()
         self.now = self.most = 0
         self.tried: list[int] = []
+        self.broken: set[int] = set()
         self.probing = Probing(ME, self.member, lambda: "c" * 32, self, self.place)
 
     def member(self, server: ServerId) -> Member | None:
@@ -39,6 +40,8 @@ class World:
         return Standpoint(f"10.0.0.{asker}", ("192.0.2.1",))
 
     def control(self, member: Member, cluster: str | None) -> Finding:
+        if member.id in self.broken:
+            raise LookupError("a fault")
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
@@ -147,3 +150,14 @@ def test_a_question_of_another_form_is_refused(world: World, body: dict[str, Any
 
 def test_strange_targets_are_left_out(world: World) -> None:
     assert world.start([1, True, "2", 256, -1, None, 3.5])["total"] == 1
+
+
+def test_a_fault_of_the_program_does_not_keep_a_run_from_ending(world: World) -> None:
+    # The doctor asks until all rows are there: a row that never comes would be asked for ever.
+    world.broken = {7}
+    world.start([6, 7, 8])
+    rows = {row[0]: row[1:] for row in world.all_rows()}
+    assert sorted(rows) == [6, 7, 8]
+    assert rows[7][0] == rows[7][3] == "no answer"
+    assert "its log says why" in rows[7][2]
+    assert rows[8][0] == "ok"

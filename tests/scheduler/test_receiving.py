@@ -379,3 +379,39 @@ def test_a_deep_state_directory_has_a_socket_too(tmp_path: Path) -> None:
     finally:
         zero.close()
         one.close()
+
+
+def test_a_server_that_had_no_thread_left_receives_again(
+    pair: tuple[Replica, Replica], caplog: pytest.LogCaptureFixture
+) -> None:
+    zero, one = pair
+    before = threading.stack_size(1 << 46)  # no thread can be made with that
+    try:
+        for _ in range(20):  # more than are answered at a time: no place may stay taken
+            with socket.socket(socket.AF_UNIX) as hook:
+                hook.settimeout(60)
+                hook.connect(str(one.state / "run" / "receive.sock"))
+                assert hook.recv(1) == b""
+    finally:
+        threading.stack_size(before)
+    assert "a hook cannot be answered" in caplog.text
+    assert push_refs(zero, one, {CLUSTER: zero.commit("192.168.56.20")}).done
+
+
+def test_a_fault_of_the_program_is_a_no_and_stands_in_the_log(
+    pair: tuple[Replica, Replica], caplog: pytest.LogCaptureFixture
+) -> None:
+    zero, one = pair
+
+    def broken() -> Situation:
+        raise LookupError("a fault")
+
+    receiver = Receiver(one.state, one.id, one.store, broken, lambda *_: None, lambda _: None)
+    one.receiver.stop()
+    receiver.start()
+    try:
+        assert not push_refs(zero, one, {CLUSTER: zero.commit("192.168.56.20")}).done
+    finally:
+        receiver.stop()
+    assert "a hook was not answered" in caplog.text
+    assert "LookupError" in caplog.text

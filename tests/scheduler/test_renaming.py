@@ -9,11 +9,13 @@ import pytest
 from configrepo.factory import FACTORY_ROOT
 from configrepo.layout import document_of
 from configrepo.model import ServerId
-from configrepo.store import CommitId
+from configrepo.store import CommitId, RefUpdate
+from configrepo.store import Person as Author
 from configrepo.writer import canonical_text
 from scheduler.changes import line_of
 from scheduler.renaming import Renaming
 from scheduler.views import Committed, Refused
+from scheduler.wire import ChangeRequest
 from tests.support.small_server import ADMIN, OPERATOR, SmallServer
 
 FIVE = ServerId(5)
@@ -71,7 +73,10 @@ def test_what_cannot_be_is_refused_and_nothing_changes(
 
 
 def test_an_id_whose_history_is_here_is_not_taken(server: SmallServer, renaming: Renaming) -> None:
-    assert isinstance(renaming.alone(ADMIN, FIVE, server.changes.head(), "x"), Committed)
+    files, made = server.files(), {"Server": "5"}
+    author = Author("noc", "noc@bqn-5.invalid")
+    line = server.store.write_commit((FACTORY_ROOT,), files, author, "Made by BQN 5", made)
+    server.store.move((RefUpdate(line_of(FIVE), None, line),), "test")
     told = renaming.plan_alone(FIVE)
     assert isinstance(told, Refused)
     assert "history of a BQN 5" in told.sentence
@@ -88,5 +93,33 @@ def test_a_member_follows_the_record_with_its_certificate(
     assert not renaming.follow((new, other), own.certificate)
     assert restarts == []
     assert renaming.follow((old, other, new), own.certificate)
+    assert server.state.record().id == FIVE
+    assert restarts == ["now"]
+
+
+def test_a_change_of_id_that_fails_holds_nobody_up_and_can_be_made_again(
+    server: SmallServer, renaming: Renaming, restarts: list[str]
+) -> None:
+    record = server.state.path / "server.json"
+    text = record.read_text(encoding="utf-8")
+    record.unlink()
+    record.mkdir()  # it cannot be written
+    (record / "kept").touch()
+    head = server.changes.head()
+    with pytest.raises(IsADirectoryError):
+        renaming.alone(ADMIN, FIVE, head, "once")
+    (record / "kept").unlink()
+    record.rmdir()
+    record.write_text(text, encoding="utf-8")
+    assert server.state.record().id == 0
+    assert restarts == []
+    saved = server.changes.commit(
+        ChangeRequest(head, {"common/ntp.conf": None}, "Without", "r1"), ADMIN
+    )
+    assert isinstance(saved, Committed), saved
+    outcome = renaming.alone(ADMIN, FIVE, saved.revision, "twice")
+    assert isinstance(outcome, Committed), outcome
+    assert server.store.ref(line_of(FIVE)) == outcome.revision
+    assert "common/ntp.conf" not in server.store.files(CommitId(outcome.revision))
     assert server.state.record().id == FIVE
     assert restarts == ["now"]

@@ -494,3 +494,27 @@ def test_the_words_of_another_server_are_safe_to_show() -> None:
     assert words.isprintable()
     assert words.startswith("[31mno x")
     assert len(words) <= 300
+
+
+def test_a_fault_of_the_program_is_shown_as_a_failure_and_tried_again_with_pauses(
+    sender: Sender, zero: Replica, one: Replica
+) -> None:
+    head = zero.commit("192.168.56.20")
+    sender.settle()
+
+    def broken(_: CommitId) -> None:
+        raise LookupError("a fault")
+
+    sender.join = broken
+    other = one.store.write_commit(
+        [head], one.store.files(head), one.person, "Beside", {"Server": "1", "Term": "2-1"}
+    )
+    one.store.move([RefUpdate(CLUSTER, head, other)], "test")
+    zero.commit("192.168.56.21")
+    sender.replicator.wake(ServerId(1))
+    state = sender.run_until(lambda state: not state.ok)
+    assert "a fault of this program" in state.sentence
+    assert "LookupError" in state.sentence
+    assert state.next_try is not None
+    sender.join = lambda head: merge(zero, head)
+    sender.run_until(lambda state: state.ok and state.head == zero.store.ref(CLUSTER))

@@ -309,3 +309,13 @@ def test_stopping_does_not_wait_for_idle_connections(world: World) -> None:
     began = time.monotonic()
     world.server.stop()
     assert time.monotonic() - began < 2
+
+
+def test_a_fault_before_the_first_request_stands_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    del world.pins  # asked at each connection, and at each request
+    with pytest.raises(Unreachable):
+        world.call("/echo", {})
+    assert "could not be served" in caplog.text
+    assert "AttributeError" in caplog.text
