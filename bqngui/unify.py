@@ -39,7 +39,7 @@ from bqngui.unify_rows import (
     worth_telling,
 )
 from configrepo.model import Problem
-from configrepo.unify import RowId
+from configrepo.unify import RowId, answers_with
 from scheduler.views import Committed, Comparison, Disagreed, Refused, Role, Unification
 
 blueprint = Blueprint("unify", __name__, url_prefix="/unify")
@@ -328,7 +328,11 @@ def _effect(
 
 
 def _with(waiting: Unification, said: Said) -> Unification:
-    return replace(waiting, answers=said.answers, acknowledged=said.acknowledged)
+    return replace(
+        waiting,
+        answers=answers_with(waiting.answers, said.answers),
+        acknowledged=(waiting.acknowledged - said.answers.keys()) | said.acknowledged,
+    )
 
 
 def _faulty(waiting: Unification) -> tuple[RowId, ...]:

@@ -22,7 +22,7 @@ from typing import Literal
 
 from bqngui.diff import visible
 from configrepo.model import Problem, Severity
-from configrepo.unify import Answer, Edit, RowId, Take, UnifyRow
+from configrepo.unify import Answer, Edit, RowId, Take, UnifyRow, answers_with
 from scheduler.views import Unification
 
 _SIDES: tuple[Literal["cluster", "joiner", "both", "base"], ...] = (
@@ -117,9 +117,9 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A posted form: the answers and the acknowledged rows."""
+    """What a posted form says of its rows: None is "as proposed"; all others stay as they are."""
 
-    answers: Mapping[RowId, Answer]
+    answers: Mapping[RowId, Answer | None]
     acknowledged: frozenset[RowId]
 
 
@@ -190,18 +190,14 @@ def _words(name: str, names: Names, servers: int) -> tuple[str, str]:
 
 
 def read_answers(waiting: Unification, form: Mapping[str, str]) -> Said:
-    """Read a posted form; rows that it does not answer keep what was said before."""
-    answers = dict(waiting.answers)
-    acknowledged = set(waiting.acknowledged)
+    """Read a posted form; fields of rows that no longer exist are left out."""
+    answers: dict[RowId, Answer | None] = {}
+    acknowledged: set[RowId] = set()
     for row in waiting.proposal.rows:
         taken = form.get(f"take:{row.id}")
         if taken is None:
             continue
-        answers.pop(row.id, None)
-        acknowledged.discard(row.id)
-        answer = _answer(row, taken, form)
-        if answer is not None:
-            answers[row.id] = answer
+        answers[row.id] = _answer(row, taken, form)
         if row.group == "changes-running" and taken not in ("", "cluster"):
             acknowledged.add(row.id)
     return Said(answers, frozenset(acknowledged))
@@ -212,12 +208,17 @@ def answer_open_rows(waiting: Unification, said: Said, side: str) -> Said:
 
     Args:
         waiting: the unification with the rows.
-        said: what was said so far.
+        said: what the form says; what was said before is in `waiting`.
         side: cluster, joiner, or proposal (acknowledge what changes the running servers).
     """
     answers, acknowledged = dict(said.answers), set(said.acknowledged)
+    given = {
+        *answers_with(waiting.answers, said.answers),
+        *(waiting.acknowledged - said.answers.keys()),
+        *said.acknowledged,
+    }
     for row in waiting.proposal.rows:
-        if row.group not in _ASKED or row.id in answers or row.id in acknowledged:
+        if row.group not in _ASKED or row.id in given:
             continue
         match side:
             case "cluster":

@@ -339,6 +339,13 @@ def problems_by_row(
     return found
 
 
+def answers_with(
+    before: Mapping[RowId, Answer], said: Mapping[RowId, Answer | None]
+) -> dict[RowId, Answer]:
+    """The answers with those that were said now; None leaves a row to the proposal again."""
+    return {row: answer for row, answer in {**before, **said}.items() if answer is not None}
+
+
 # --- keeping ------------------------------------------------------------------------
 
 

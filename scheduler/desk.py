@@ -240,7 +240,10 @@ class ServerDesk:
         return self._unifying.current()
 
     def answer(
-        self, person: Person, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+        self,
+        person: Person,
+        answers: Mapping[RowId, Answer | None],
+        acknowledged: frozenset[RowId],
     ) -> Unification | Refused:
         """See `Desk`."""
         if not person.role.includes(Role.OPERATOR):

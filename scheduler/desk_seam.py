@@ -208,9 +208,15 @@ class Desk(Protocol):
         ...
 
     def answer(
-        self, person: Person, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+        self,
+        person: Person,
+        answers: Mapping[RowId, Answer | None],
+        acknowledged: frozenset[RowId],
     ) -> Unification | Refused:
-        """Keep the answers (all of them, replacing those kept before)."""
+        """Keep what is said of these rows (None: as proposed); all others stay as they are.
+
+        A row of `answers` is acknowledged only if `acknowledged` has it.
+        """
         ...
 
     def compare_unification(self) -> Comparison | Refused:

@@ -33,6 +33,7 @@ from configrepo.unify import (
     StillOpen,
     Take,
     UnifyRow,
+    answers_with,
     problems_by_row,
     propose,
     settle,
@@ -98,6 +99,7 @@ class Unifying:
         self._expected = expected
         self._acknowledged = acknowledged
         self._guard = threading.Lock()
+        self._answering = threading.Lock()
         self._last: tuple[tuple[str, str], Proposal] | None = None
 
     def joiner(self) -> Member | None:
@@ -217,7 +219,7 @@ class Unifying:
         return unreadable if has_error(unreadable) else check_files(files)
 
     def answer(
-        self, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+        self, answers: Mapping[RowId, Answer | None], acknowledged: frozenset[RowId]
     ) -> Unification | Refused:
         """See `Desk.answer`."""
         joiner = self.joiner()
@@ -225,12 +227,18 @@ class Unifying:
             return Refused(_GONE)
         proposal = self._proposal(joiner)
         titles = {row.id: row for row in proposal.rows}
-        kept = {
-            row: self._sealed(titles[row], answer)
+        said = {
+            row: None if answer is None else self._sealed(titles[row], answer)
             for row, answer in answers.items()
             if row in titles
         }
-        self._drafts.keep_answers(joiner.id, proposal, Answers(kept, acknowledged))
+        with self._answering:
+            before = self._drafts.answers(joiner.id, proposal)
+            kept = Answers(
+                answers_with(before.answers, said),
+                (before.acknowledged - said.keys()) | acknowledged,
+            )
+            self._drafts.keep_answers(joiner.id, proposal, kept)
         return self.current() or Refused(_GONE)
 
     def _sealed(self, row: UnifyRow, answer: Answer) -> Answer:

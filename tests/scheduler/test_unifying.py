@@ -92,6 +92,20 @@ def table(tmp_path: Path) -> Iterator[Table]:
         server.close()
 
 
+def test_two_persons_answer_different_rows_and_nothing_is_lost(table: Table) -> None:
+    unify_one(table)
+    table.let_in(2)
+    table.unifying.answer({HOURS: Take("joiner")}, frozenset({CLOCK}))
+    second = table.unifying.answer({DOWN: Take("cluster")}, frozenset())
+    assert isinstance(second, Unification)
+    assert second.answers == {HOURS: Take("joiner"), DOWN: Take("cluster")}
+    assert second.acknowledged == {CLOCK}
+    third = table.unifying.answer({HOURS: None, CLOCK: Take("cluster")}, frozenset())
+    assert isinstance(third, Unification)
+    assert third.answers == {CLOCK: Take("cluster"), DOWN: Take("cluster")}
+    assert third.acknowledged == frozenset()
+
+
 def unify_one(table: Table) -> Committed:
     table.let_in(1)
     acknowledged = frozenset(row.id for row in table.now().proposal.rows)

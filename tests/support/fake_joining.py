@@ -18,6 +18,7 @@ from configrepo.unify import (
     Settled,
     StillOpen,
     Take,
+    answers_with,
     problems_by_row,
     propose,
     settle,
@@ -186,13 +187,21 @@ class FakeJoining(FakeUsers):
         return self.unifying_now
 
     def answer(
-        self, person: Person, answers: Mapping[RowId, Answer], acknowledged: frozenset[RowId]
+        self,
+        person: Person,
+        answers: Mapping[RowId, Answer | None],
+        acknowledged: frozenset[RowId],
     ) -> Unification | Refused:
-        """Keep the answers."""
+        """Keep what is said of these rows."""
         if self.refusal or self.unifying_now is None:
             return Refused(self.refusal or "No unification is waiting.")
+        before = self.unifying_now
         self.unifying_now = _counted(
-            replace(self.unifying_now, answers=dict(answers), acknowledged=acknowledged)
+            replace(
+                before,
+                answers=answers_with(before.answers, answers),
+                acknowledged=(before.acknowledged - answers.keys()) | acknowledged,
+            )
         )
         return self.unifying_now
 
