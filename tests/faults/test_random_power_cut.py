@@ -17,8 +17,8 @@ from scheduler.settings import load_settings
 from tests.faults import disk
 from tests.faults.far_program import FarProgram, far_program
 from tests.faults.stopping import stopped
-from tests.support.live_cluster import SETTINGS, free_ports
 from tests.support.repositories import LINE, real_git
+from tests.support.settings_file import free_ports, write_settings
 from tests.support.small_server import hashed
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
@@ -53,7 +53,7 @@ def started(state: Path, folder: Path) -> str:
     """Start the whole program on a state directory; the newest commit that it knows."""
     control, ssh = free_ports(2)
     settings = folder / "copy.toml"
-    settings.write_text(SETTINGS.format(state=state, control=control, ssh=ssh))
+    write_settings(settings, state, control=control, ssh=ssh)
     program = Assembly(load_settings(settings), hashed, threading.Event())
     program.start()
     try:

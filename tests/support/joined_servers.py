@@ -5,7 +5,6 @@ Edge: processes, sockets.
 
 from __future__ import annotations
 
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,26 +20,11 @@ from scheduler.founding import found_server
 from scheduler.settings import load_settings
 from scheduler.state_dir import ServerRecord
 from scheduler.views import AddForm, Committed, Invitation, Person, Role, Unification
+from tests.support.settings_file import free_ports, write_settings
 
 OPERATOR = Person("admin", Role.ADMINISTRATOR, "127.0.0.1", local=True)
 _READY_S = 60.0
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-_SETTINGS = """
-[server]
-state = "{state}"
-[gui]
-address = "127.0.0.1"
-port = {gui}
-[control]
-address = "127.0.0.1"
-port = {control}
-[ssh]
-own_sshd = true
-address = "127.0.0.1"
-port = {ssh}
-[samples]
-source = "simulated"
-"""
 
 
 class NotReady(Exception):
@@ -67,9 +51,9 @@ def _started(folder: Path, number: int, stack: ExitStack) -> Assembly:
     state = folder / f"s{number}"
     document = read((_EXAMPLES / f"bqn{number}-v1.conf").read_bytes()).document
     found_server(state, ServerRecord(ServerId(number), f"bqn{number}"), document, _hashed)
-    gui, control, ssh = _free_ports(3)
+    gui, control, ssh = free_ports(3)
     path = folder / f"s{number}.toml"
-    path.write_text(_SETTINGS.format(state=state, gui=gui, control=control, ssh=ssh))
+    write_settings(path, state, gui=gui, control=control, ssh=ssh)
     stopping = threading.Event()
     server = Assembly(load_settings(path), _hashed, stopping)
     server.start()
@@ -129,14 +113,6 @@ def wait_until(what: str, held: Callable[[], bool]) -> None:
         if monotonic() > until:
             raise NotReady(f"waited {_READY_S:.0f} s in vain until {what}")
         threading.Event().wait(0.05)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def _hashed(_: str) -> str:

@@ -6,7 +6,6 @@ itself is not repeated, because others test it.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -21,41 +20,17 @@ from scheduler.changes import line_of
 from scheduler.settings import load_settings
 from scheduler.views import Overview, Person, Role
 from tests.support.founded_cluster import found_cluster
+from tests.support.settings_file import free_ports, write_settings
 from tests.support.small_server import SmallServer, hashed
 
 DEADLINE_S = 60.0
 ADMIN = Person("admin", Role.ADMINISTRATOR, "192.0.2.1", local=True)
 ANNA = Person("anna", Role.ADMINISTRATOR, "192.0.2.1")
-SETTINGS = """
-[server]
-state = "{state}"
-[gui]
-address = "127.0.0.1"
-port = 1
-[control]
-address = "127.0.0.1"
-port = {control}
-[ssh]
-own_sshd = true
-address = "127.0.0.1"
-port = {ssh}
-[samples]
-source = "simulated"
-"""
 COMMON = """user anna
  role administrator
 snmp
  community public-secret
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @dataclass
@@ -77,7 +52,7 @@ class LiveCluster:
     def _seat(self, folder: Path, number: int) -> Seat:
         control, ssh = free_ports(2)
         path = folder / f"s{number}.toml"
-        path.write_text(SETTINGS.format(state=folder / f"s{number}", control=control, ssh=ssh))
+        write_settings(path, folder / f"s{number}", control=control, ssh=ssh)
         return Seat(path)
 
     def _found(self, folder: Path, count: int) -> None:

@@ -6,31 +6,15 @@ Edge: processes.
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.settings_file import free_ports, write_settings
 
-SETTINGS = """
-[server]
-state = "{state}"
-[gui]
-address = "127.0.0.1"
-port = {gui}
-[control]
-address = "127.0.0.1"
-port = {control}
-[ssh]
-own_sshd = true
-address = "127.0.0.1"
-port = {ssh}
-[samples]
-source = "simulated"
-"""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def app(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,15 +26,6 @@ def app(*words: str | Path) -> subprocess.CompletedProcess[str]:
         timeout=60,
         stdin=subprocess.DEVNULL,
     )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Place:
@@ -73,9 +48,7 @@ class Place:
 
     def write(self) -> None:
         """Write the settings."""
-        self.settings.write_text(
-            SETTINGS.format(state=self.state, gui=self.gui, control=self.control, ssh=self.ssh)
-        )
+        write_settings(self.settings, self.state, gui=self.gui, control=self.control, ssh=self.ssh)
 
     @contextmanager
     def served(self) -> Iterator[subprocess.Popen[str]]:

@@ -33,6 +33,7 @@ from scheduler.errors import RemoteRefused, Unreachable
 from scheduler.sshd import create_host_key
 from scripts.visitor import Page, VisitError, Visitor, context_trusting
 from tests.support.founded_cluster import found_cluster
+from tests.support.settings_file import write_settings
 from tests.support.small_server import SmallServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,22 +42,6 @@ DEADLINE_S = 90.0
 PASSWORD = "correct horse battery staple"
 COMMON = "clock timezone Etc/UTC\n"
 GUI, CONTROL, SSH = 8443, 63500, 2222
-_SETTINGS = """
-[server]
-state = "{state}"
-[gui]
-address = "127.0.0.1"
-port = {gui}
-[control]
-address = "{address}"
-port = {control}
-[ssh]
-own_sshd = true
-address = "{address}"
-port = {ssh}
-[samples]
-source = "simulated"
-"""
 T = TypeVar("T")
 _REVISION = re.compile(r"/history/([0-9a-f]{40})")
 
@@ -106,12 +91,9 @@ class WholeServer:
     def make(self, folder: Path) -> SmallServer:
         """Make the state directory and the settings file."""
         made = SmallServer(folder, self.number, None)
-        self.settings.write_text(
-            _SETTINGS.format(
-                state=self.state, address=self.address, gui=GUI, control=CONTROL, ssh=SSH
-            )
+        write_settings(
+            self.settings, self.state, gui=GUI, control=CONTROL, ssh=SSH, address=self.address
         )
-        self.settings.chmod(0o600)
         set_password(self.state, PASSWORD)
         return made
 

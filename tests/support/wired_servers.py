@@ -10,7 +10,6 @@ Edge: sockets, processes.
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import threading
 import uuid
@@ -28,6 +27,7 @@ from scheduler.founding import found_server
 from scheduler.settings import load_settings
 from scheduler.state_dir import ServerRecord
 from scheduler.views import AddForm, Committed, Invitation, Person, Role
+from tests.support.settings_file import free_ports, write_settings
 from tests.support.small_server import EXAMPLES, hashed
 
 ADMIN = Person("admin", Role.ADMINISTRATOR, "127.0.0.1", local=True)
@@ -121,14 +121,9 @@ class WiredServer:
         self.state = folder / str(number)
         found_server(self.state, record, document, hashed)
         self.settings = folder / f"{number}.toml"
-        self.settings.write_text(
-            f'[server]\nstate = "{self.state}"\n'
-            f'[gui]\naddress = "127.0.0.1"\nport = {gui}\n'
-            f'[control]\naddress = "127.0.0.1"\nport = {self.control_port}\n'
-            f'[ssh]\nown_sshd = true\naddress = "127.0.0.1"\nport = {self.ssh_port}\n'
-            '[samples]\nsource = "simulated"\n'
+        write_settings(
+            self.settings, self.state, gui=gui, control=self.control_port, ssh=self.ssh_port
         )
-        self.settings.chmod(0o600)
         self.wires = [
             Wire((self.address, port), ("127.0.0.1", port))
             for port in (self.control_port, self.ssh_port)
@@ -239,22 +234,6 @@ def join(inviter: WiredServer, joiner: WiredServer) -> None:
     outcome = desk.commit_unification(ADMIN, "Unify", uuid.uuid4().hex)
     assert isinstance(outcome, Committed), outcome
     until("the joiner has the commit", lambda: joiner.has(outcome.revision))
-
-
-def free_ports(count: int, addresses: tuple[str, ...]) -> list[int]:
-    """Ports that are free on all these addresses, below the range of outgoing connections."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 2_000):
-        with contextlib.ExitStack() as stack:
-            try:
-                for address in addresses:
-                    stack.enter_context(socket.socket()).bind((address, port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")
 
 
 @contextlib.contextmanager
