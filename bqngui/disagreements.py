@@ -30,6 +30,7 @@ blueprint = Blueprint("disagreements", __name__, url_prefix="/disagreements")
 
 MOST_REQUEST_ID = 64
 MOST_TEXT = 1_000_000
+MOST_SHOWN = 100
 _NO_CHOICE = "Choose a value first."
 _MEANWHILE = "Somebody changed it meanwhile: look at the values again and choose."
 
@@ -87,9 +88,13 @@ class HeldPanel:
 
 @dataclass(frozen=True, slots=True)
 class DisagreementsPage:
-    """Everything that the page shows; `refused` is why a decision on a held line failed."""
+    """Everything that the page shows; `refused` is why a decision on a held line failed.
+
+    `rows` are the first of `count` open values.
+    """
 
     rows: tuple[Row, ...]
+    count: int
     held: tuple[HeldPanel, ...]
     leads: bool
     read_only_reason: str | None
@@ -251,11 +256,13 @@ def _panel(held: HeldTerm) -> HeldPanel:
 
 def _page(failed: Failed | None = None, refused: str = "") -> str:
     found, role = desk().disagreements.listed(), current_person().role
-    rows = tuple(row_of(n, one, role, failed) for n, one in enumerate(found.open, 1))
+    shown = found.open[:MOST_SHOWN]
+    rows = tuple(row_of(n, one, role, failed) for n, one in enumerate(shown, 1))
     if failed is not None and all(row.failed is None for row in rows):
         refused = failed.sentence
     page = DisagreementsPage(
         rows=rows,
+        count=len(found.open),
         held=tuple(_panel(held) for held in found.held),
         leads=found.leads,
         read_only_reason=desk().overview().read_only_reason,

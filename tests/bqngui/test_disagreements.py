@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, expect
 
+from bqngui.disagreements import MOST_SHOWN
 from configrepo.conflicts import Origin
 from configrepo.model import ServerId
 from scheduler.disagreements_seam import Choice
@@ -14,7 +15,7 @@ from scheduler.views import Role
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import FakeDesk
-from tests.support.fake_disagreements import FakeDisagreements
+from tests.support.fake_disagreements import FakeDisagreements, disagreement
 from tests.support.site import Site
 
 FIRST = f"{1:016x}"
@@ -158,6 +159,20 @@ def test_foreign_words_are_shown_as_text(torn: Site) -> None:
     text = torn.visitor(Role.VIEWER).get("/disagreements").text
     assert "<script>alert" not in text
     assert "<b>bold" not in text
+
+
+def test_thousands_of_values_are_counted_and_the_first_ones_shown(torn: Site) -> None:
+    desk = torn.desk.disagreements
+    many = tuple(
+        disagreement(n, f"common/policy/rate/r{n}.conf", None, (None, "a", "b"))
+        for n in range(5_000)
+    )
+    desk.now = replace(desk.now, open=many)
+    page = torn.visitor(Role.OPERATOR).get("/disagreements").text
+    assert '<span class="count">5,000</span>' in page
+    assert page.count('name="entry"') == MOST_SHOWN
+    assert "Here are the first 100; the others follow as these are settled." in page
+    assert len(page) < 400_000
 
 
 @pytest.mark.browser
