@@ -4,11 +4,15 @@ Whatever comes in is read by the language, written in its canonical form and sea
 before it is kept, so that no clear secret ever reaches a draft. A text that cannot be
 read changes nothing and comes back with all its problems.
 
+A person may have two windows: a candidate is read and kept again as one step, and what was
+edited while the rest was being committed stays a candidate.
+
 Core: works on a store and the drafts.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -79,6 +83,7 @@ class Editing:
         self._running = running
         self._saved = saved
         self._listed: tuple[str, Mapping[str, BlockView]] = ("", {})
+        self._guard = threading.Lock()
 
     # --- looking ----------------------------------------------------------------------
 
@@ -138,7 +143,8 @@ class Editing:
         except UnreadableConfig as error:
             return Refused("The text cannot be read; nothing was changed.", error.problems)
         told = _told(loaded.problems) + secret_hints(loaded.document, server)
-        return self._placed(person, path, written, told)
+        with self._guard:
+            return self._placed(person, path, written, told)
 
     def _placed(
         self, person: Person, path: str | None, written: Files, warnings: tuple[Problem, ...]
@@ -175,25 +181,27 @@ class Editing:
             written = files_of(self._seal(loaded.document, str(server)), str(server), common)
         except UnreadableConfig as error:
             return Refused("The file cannot be read; nothing was loaded.", error.problems)
-        current = self._current(person)
-        scope = ("common/", f"servers/{server}/")
-        changes: dict[str, str | None] = {
-            path: written.get(path)
-            for path in {*written, *(p for p in current if p.startswith(scope))}
-            if written.get(path) != current.get(path)
-        }
-        self._keep(person, changes)
+        with self._guard:
+            current = self._current(person)
+            scope = ("common/", f"servers/{server}/")
+            changes: dict[str, str | None] = {
+                path: written.get(path)
+                for path in {*written, *(p for p in current if p.startswith(scope))}
+                if written.get(path) != current.get(path)
+            }
+            self._keep(person, changes)
         told = secret_hints(loaded.document, str(server)) + _told(loaded.problems)
         return Edited(tuple(sorted(changes)), told)
 
     def discard(self, person: Person, path: str | None) -> None:
         """See `Desk.discard`."""
-        candidate = self._drafts.candidate(person)
-        if candidate is None or path is None:
-            self._drafts.keep_candidate(person, None)
-            return
-        left = {p: text for p, text in candidate.changes.items() if p != path}
-        self._drafts.keep_candidate(person, Candidate(candidate.base, left))
+        with self._guard:
+            candidate = self._drafts.candidate(person)
+            if candidate is None or path is None:
+                self._drafts.keep_candidate(person, None)
+                return
+            left = {p: text for p, text in candidate.changes.items() if p != path}
+            self._drafts.keep_candidate(person, Candidate(candidate.base, left))
 
     def _common_undefined(self, person: Person) -> frozenset[str]:
         """The undefined blocks that an operator marked common stay common."""
@@ -226,11 +234,12 @@ class Editing:
         self, person: Person, base: str, changes: Mapping[str, str | None]
     ) -> Edited | Refused:
         """Make changes against a commit the person's candidate; never over another one."""
-        if self._drafts.candidate(person) is not None:
-            return Refused("You have a candidate already: commit or discard it first.")
-        if not self._store.has(CommitId(base)):
-            return Refused(f"Revision {base[:10]} is not on this server yet: try again.")
-        self._drafts.keep_candidate(person, Candidate(base, changes))
+        with self._guard:
+            if self._drafts.candidate(person) is not None:
+                return Refused("You have a candidate already: commit or discard it first.")
+            if not self._store.has(CommitId(base)):
+                return Refused(f"Revision {base[:10]} is not on this server yet: try again.")
+            self._drafts.keep_candidate(person, Candidate(base, changes))
         return Edited(tuple(sorted(changes)))
 
     def commit(
@@ -256,8 +265,22 @@ class Editing:
         )
         outcome = self._submission.submit(request, person)
         if isinstance(outcome, Committed):
-            self._drafts.keep_candidate(person, None)
+            with self._guard:
+                self._forget(person, candidate, CommitId(outcome.revision))
         return outcome
+
+    def _forget(self, person: Person, committed: Candidate, revision: CommitId) -> None:
+        """Drop what was committed; what was edited meanwhile in another window stays."""
+        now = self._drafts.candidate(person)
+        if now is None:
+            return
+        left = {
+            path: text
+            for path, text in now.changes.items()
+            if path not in committed.changes or committed.changes[path] != text
+        }
+        base = revision if self._store.has(revision) else CommitId(now.base)
+        self._drafts.keep_candidate(person, Candidate(base, left))
 
     def _repeated(self, request_id: str) -> Committed | None:
         done = self._store.find_trailer("Request-Id", request_id, self._changes.head())

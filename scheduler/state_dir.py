@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +44,8 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     Raises:
         OSError: no space, no permission; the old content is intact.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # Two threads that write the same file must not write into one another's.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(descriptor, "wb") as file:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from configrepo.errors import NotFound
 from configrepo.members import Member
 from configrepo.model import ServerId
+from scheduler.control_view import ControlView
 from scheduler.editing import Editing
 from scheduler.submission import Submission
 from scheduler.views import Committed, Comparison, Edited, Person, Refused
@@ -22,12 +25,13 @@ ZERO = ServerId(0)
 
 
 class Room:
-    """One server with its editing room."""
+    """One server with its editing room; `meanwhile` happens while a commit is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        self.server = SmallServer(folder, 0)
+        self.server = server = SmallServer(folder, 0)
+        self.meanwhile: Callable[[], object] = _nothing
         submission = Submission(
-            ZERO, self.server.store, self.server.changes, alone, self.server.roster.active, _nobody
+            ZERO, server.store, server.changes, self.view, server.roster.active, _nobody
         )
         self.editing = Editing(
             ZERO,
@@ -40,6 +44,10 @@ class Room:
             running=lambda: {ZERO: self.server.changes.head()},
         )
 
+    def view(self) -> ControlView:
+        self.meanwhile()
+        return alone()
+
     def commit(self, person: Person, request_id: str) -> Committed:
         outcome = self.editing.commit(person, "Change", request_id, {})
         assert isinstance(outcome, Committed), outcome
@@ -49,6 +57,10 @@ class Room:
         outcome = self.editing.edit(OPERATOR, path, text)
         assert isinstance(outcome, Edited), outcome
         return outcome
+
+
+def _nothing() -> None:
+    return
 
 
 def _nobody(
@@ -226,3 +238,38 @@ def test_the_history_of_one_object_and_unknown_revisions(room: Room) -> None:
     for unknown in ("0" * 40, "HEAD", "--help", "a" * 39):
         with pytest.raises(NotFound):
             room.editing.revision(unknown)
+
+
+def test_edits_in_two_windows_at_once_are_both_kept(room: Room) -> None:
+    together = threading.Barrier(4)
+
+    def edit(number: int) -> Edited | Refused:
+        together.wait(60)
+        text = f"policy rate p{number}\n acm on\n"
+        return room.editing.edit(OPERATOR, None, text)
+
+    with ThreadPoolExecutor(4) as windows:
+        for first in range(0, 40, 4):
+            done = list(windows.map(edit, range(first, first + 4)))
+            assert all(isinstance(one, Edited) for one in done), done
+    candidate = room.editing.candidate(OPERATOR)
+    assert candidate is not None
+    assert len(candidate.paths) == 40
+
+
+def test_what_is_edited_while_the_rest_is_being_committed_stays_a_candidate(room: Room) -> None:
+    room.edited("ntp\n server 192.0.2.7\n")
+    room.edited("", "common/dos.conf")
+    ntp = "ntp\n server 192.0.2.8\n"
+    room.meanwhile = lambda: room.edited(ntp)
+    committed = room.commit(OPERATOR, "r1")
+    assert room.server.files()[NTP] == "ntp\n server 192.0.2.7\n"
+    left = room.editing.compare(OPERATOR)
+    assert left is not None
+    assert [(change.path, change.after) for change in left.changes] == [(NTP, ntp)]
+    assert left.base == committed.revision
+    assert not left.disagreements
+    room.meanwhile = _nothing
+    room.commit(OPERATOR, "r2")
+    assert room.server.files()[NTP] == ntp
+    assert room.editing.candidate(OPERATOR) is None

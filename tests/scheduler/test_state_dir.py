@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,17 @@ def test_a_making_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
     with pytest.raises(StateDirError, match="not a state directory"):
         StateDir.open(tmp_path / "state")
     assert made(tmp_path / "state").record() == RECORD
+
+
+def test_a_file_that_many_threads_write_is_always_one_of_what_they_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    texts = [bytes([65 + number]) * 200_000 for number in range(4)]
+
+    def write(text: bytes) -> None:
+        for _ in range(20):
+            write_durably(path, text)
+            assert path.read_bytes() in texts
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, texts))
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
