@@ -35,17 +35,14 @@ from scheduler.control_view import Barred, ControlView, PeerView, barred_from_js
 from scheduler.durable_term import read_term, write_term
 from scheduler.election import start, step
 from scheduler.election_known import beat_s, lacks, link_times, relays
-from scheduler.election_sentences import peer_sentence, sentence
-from scheduler.election_values import (
+from scheduler.election_moves import (
     Action,
     Announce,
     AskHandover,
     Bar,
-    Beacon,
     CatchUp,
     CaughtUp,
     Disputed,
-    Durable,
     Event,
     GrantHandover,
     HandoverAsked,
@@ -57,19 +54,17 @@ from scheduler.election_values import (
     Left,
     Lost,
     Members,
-    Peer,
-    PeerState,
     Persist,
     Persisted,
     Redial,
     RefuseHandover,
-    Relay,
-    Said,
     Stalled,
     StopCommits,
     Tick,
     Witness,
 )
+from scheduler.election_sentences import peer_sentence, sentence
+from scheduler.election_values import Beacon, Durable, Peer, PeerState, Relay, Said
 from scheduler.instants import Speaker, monotonic, wall
 from scheduler.link import LinkWriter
 from scheduler.messages import HandNo, HandOk, HandReq, Hello, Ping, Pong

@@ -64,22 +64,16 @@ from scheduler.election_known import (
     says_new,
     shifted,
 )
-from scheduler.election_values import (
-    Accepting,
+from scheduler.election_moves import (
     Action,
     Announce,
     AskHandover,
-    Asking,
     Bar,
-    CatchingUp,
     CatchUp,
     CaughtUp,
-    Claiming,
     Disputed,
-    Durable,
     Event,
     GrantHandover,
-    Handing,
     HandoverAsked,
     HandoverDone,
     HandoverGranted,
@@ -89,17 +83,26 @@ from scheduler.election_values import (
     Left,
     Lost,
     Members,
-    Peer,
-    PeerState,
     Persist,
     Persisted,
     RefuseHandover,
-    Said,
     Stalled,
     StopCommits,
     Tick,
-    View,
     Witness,
+)
+from scheduler.election_values import (
+    Accepting,
+    Asking,
+    CatchingUp,
+    Claiming,
+    Durable,
+    Handing,
+    Peer,
+    PeerState,
+    Said,
+    View,
+    adjusted,
 )
 from scheduler.presets import Timing
 
@@ -206,16 +209,10 @@ def _after_own_pause(view: View, now: float) -> View:
 def _look(view: View, now: float, do: list[Action]) -> View:
     """R2, R13: who is known now, and whether anybody is."""
     hub, those = hubs(view)
-    view = _with(view, hub=hub, hubs=those)
-    view = _with(view, peers=aged(view, now, do))
+    view = adjusted(view, hub=hub, hubs=those)
+    view = adjusted(view, peers=aged(view, now, do))
     lonely = view.role is ControlRole.PRIMARY and not view.known
-    return _with(view, alone_at=(view.alone_at or now) if lonely else None)
-
-
-def _with(view: View, **changes: Any) -> View:
-    """`replace`, but the same view if nothing changes: most ticks change nothing."""
-    same = all(getattr(view, name) == value for name, value in changes.items())
-    return view if same else replace(view, **changes)
+    return adjusted(view, alone_at=(view.alone_at or now) if lonely else None)
 
 
 # --- Events -----------------------------------------------------------------------------
@@ -252,7 +249,7 @@ def _earn(view: View) -> View:
     """R12."""
     earned = view.timing.tick_s / view.timing.dead_s
     tokens, fetches = min(_BURST, view.tokens + earned), min(_BURST, view.fetches + earned)
-    return _with(view, tokens=tokens, fetches=fetches)
+    return adjusted(view, tokens=tokens, fetches=fetches)
 
 
 def _own(view: View, event: HeadMoved | CaughtUp) -> View:
@@ -388,7 +385,7 @@ def _fetch(view: View, now: float, do: list[Action]) -> View:
         do.append(CatchUp(_source(view, head), head))
         asked[head] = now
     fetches = view.fetches - len(missing)
-    return _with(view, asked=tuple(sorted(asked.items())), fetches=fetches)
+    return adjusted(view, asked=tuple(sorted(asked.items())), fetches=fetches)
 
 
 def _source(view: View, head: str) -> ServerId:
@@ -401,25 +398,27 @@ def _follow(view: View, now: float, do: list[Action]) -> View:
     """R3, R9: follow the lowest known primary, in a term that may be accepted."""
     leader = view.leader
     if leader is None or leader.beacon is None:
-        return _with(view, following=None, refused=None)
-    view = _become(_with(view, interrupted=None), ControlRole.SECONDARY, now)
+        return adjusted(view, following=None, refused=None)
+    view = _become(adjusted(view, interrupted=None), ControlRole.SECONDARY, now)
     term, accepted = Accepted(leader.beacon.epoch, leader.id), view.durable.accepted
     if term == accepted:
         since = view.following_at if view.following == leader.id else now
-        return _with(view, following=leader.id, following_at=since, epoch=term.epoch, refused=None)
+        return adjusted(
+            view, following=leader.id, following_at=since, epoch=term.epoch, refused=None
+        )
     written = (view.writing or view.durable).accepted
     if written is not None and (term.epoch, -term.id) < (written.epoch, -written.id):
         # Of the same epoch it is refused until its server leads in a higher one.
         needed = written.epoch + 1 if term.epoch == written.epoch else written.epoch
-        return _with(view, maxep=max(view.maxep, needed), following=None, refused=term)
+        return adjusted(view, maxep=max(view.maxep, needed), following=None, refused=term)
     if view.pending is None:
         view = replace(_persist(view, do, accepted=term), pending=Accepting(term))
-    return _with(view, following=None, refused=None)
+    return adjusted(view, following=None, refused=None)
 
 
 def _settle(view: View, booted: bool, now: float) -> View:
     """Neither lead nor prepare to."""
-    view = _with(view, calm_at=None)
+    view = adjusted(view, calm_at=None)
     waits = view.leader is not None or (booted and view.lower is not None)
     if waits or view.role is ControlRole.CANDIDATE:
         return _become(view, ControlRole.SECONDARY, now)

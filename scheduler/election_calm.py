@@ -16,7 +16,8 @@ from dataclasses import fields, replace
 from operator import attrgetter
 
 from scheduler.election_known import heard
-from scheduler.election_values import Beacon, Event, Heard, Peer, PeerState, Relay, View
+from scheduler.election_moves import Event, Heard
+from scheduler.election_values import Beacon, Peer, PeerState, Relay, View
 
 _ID = attrgetter("id")
 # Not the number, and not the signature over it: they are new in every beacon.

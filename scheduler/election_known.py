@@ -26,19 +26,8 @@ from dataclasses import replace
 
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole
-from scheduler.election_values import (
-    NEVER,
-    Action,
-    Disputed,
-    Heard,
-    Left,
-    Lost,
-    Peer,
-    PeerState,
-    Redial,
-    Relay,
-    View,
-)
+from scheduler.election_moves import Action, Disputed, Heard, Left, Lost, Redial
+from scheduler.election_values import NEVER, Peer, PeerState, Relay, View
 
 _EVER = 2**53
 _RELAYED = 3

@@ -21,7 +21,8 @@ from configrepo.model import ServerId
 from scheduler.clock import Clock
 from scheduler.control_node import Node
 from scheduler.control_view import ControlRole
-from scheduler.election_values import Beacon, Heard
+from scheduler.election_moves import Heard
+from scheduler.election_values import Beacon
 from scheduler.link import LinkWriter
 from scheduler.presets import LAN
 from tests.support.control_rooms import CLUSTER

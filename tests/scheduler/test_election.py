@@ -6,15 +6,12 @@ import pytest
 
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, Barred, ControlRole
-from scheduler.election_values import (
+from scheduler.election_moves import (
     Announce,
     AskHandover,
     Bar,
-    Beacon,
     CatchUp,
     CaughtUp,
-    Claiming,
-    Durable,
     GrantHandover,
     HandoverAsked,
     HandoverDone,
@@ -25,7 +22,6 @@ from scheduler.election_values import (
     Left,
     Lost,
     Members,
-    PeerState,
     Persist,
     Persisted,
     Redial,
@@ -34,6 +30,7 @@ from scheduler.election_values import (
     StopCommits,
     Tick,
 )
+from scheduler.election_values import Beacon, Claiming, Durable, PeerState
 from scheduler.presets import LAN
 from tests.support.one_server import JOINING, PRIMARY, SECONDARY, Server, of
 

@@ -8,17 +8,8 @@ from configrepo.model import ServerId
 from scheduler.control_view import ControlRole
 from scheduler.election import start, step
 from scheduler.election_calm import calm_heartbeat
-from scheduler.election_values import (
-    Beacon,
-    Durable,
-    Heard,
-    Lost,
-    Members,
-    Persist,
-    Persisted,
-    Tick,
-    View,
-)
+from scheduler.election_moves import Heard, Lost, Members, Persist, Persisted, Tick
+from scheduler.election_values import Beacon, Durable, View
 from scheduler.presets import LAN
 
 NOW = 1000.0

@@ -9,21 +9,19 @@ import pytest
 from configrepo.model import ServerId
 from scheduler.control_view import ControlRole
 from scheduler.election_known import beat_s, link_times, patience_of, relays
-from scheduler.election_sentences import sentence
-from scheduler.election_values import (
+from scheduler.election_moves import (
     CatchUp,
     Disputed,
     HandoverAsked,
     HandoverDone,
     Heard,
     Lost,
-    Peer,
-    PeerState,
     RefuseHandover,
-    Relay,
     Tick,
     Witness,
 )
+from scheduler.election_sentences import sentence
+from scheduler.election_values import Peer, PeerState, Relay
 from scheduler.presets import LAN
 from tests.support.one_server import PRIMARY, SECONDARY, Server
 

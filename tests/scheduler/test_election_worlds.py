@@ -9,14 +9,9 @@ from functools import cache
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted
 from scheduler.election import step
-from scheduler.election_sentences import sentence
-from scheduler.election_values import (
+from scheduler.election_moves import (
     Action,
-    Asking,
-    CatchingUp,
     CaughtUp,
-    Claiming,
-    Durable,
     Event,
     HandoverAsked,
     HandoverDone,
@@ -30,8 +25,9 @@ from scheduler.election_values import (
     Persisted,
     Stalled,
     Tick,
-    View,
 )
+from scheduler.election_sentences import sentence
+from scheduler.election_values import Asking, CatchingUp, Claiming, Durable, View
 from scheduler.presets import LAN
 from tests.support.one_server import JOINING, PRIMARY, SECONDARY, Server
 

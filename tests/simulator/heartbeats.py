@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 
 from configrepo.model import ServerId
 from scheduler.election_known import beat_s, lacks, link_times
-from scheduler.election_values import (
-    Beacon,
-    Disputed,
-    Event,
-    Heard,
-    Lost,
-    PeerState,
-    Relay,
-    Stalled,
-)
+from scheduler.election_moves import Disputed, Event, Heard, Lost, Stalled
+from scheduler.election_values import Beacon, PeerState, Relay
 from scheduler.messages import Ping, Pong
 from scheduler.round_trips import RoundTrips
 from tests.simulator.lines import head_name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scheduler.election_values import Beacon, CaughtUp, HeadMoved
+from scheduler.election_moves import CaughtUp, HeadMoved
+from scheduler.election_values import Beacon
 from tests.simulator.lines import Line, Term, Violated, head_name, head_number, order
 from tests.simulator.servers import Node
 

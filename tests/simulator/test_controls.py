@@ -12,7 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from scheduler import election
-from scheduler.election_values import Beacon, Durable, Persisted
+from scheduler.election_moves import Persisted
+from scheduler.election_values import Beacon, Durable
 from tests.simulator.cases import CASES, broken
 from tests.simulator.lines import History, Line, Violated
 from tests.simulator.replicating import Replicating

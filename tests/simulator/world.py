@@ -20,14 +20,12 @@ from typing import Any
 
 from configrepo.model import ServerId
 from scheduler.control_view import Accepted, Barred
-from scheduler.election_values import (
-    NEVER,
+from scheduler.election_moves import (
     Action,
     Announce,
     AskHandover,
     Bar,
     CatchUp,
-    Durable,
     Event,
     GrantHandover,
     HandoverAsked,
@@ -43,9 +41,9 @@ from scheduler.election_values import (
     RefuseHandover,
     StopCommits,
     Tick,
-    View,
     Witness,
 )
+from scheduler.election_values import NEVER, Durable, View
 from scheduler.presets import LAN, Timing
 from tests.simulator.heartbeats import Heartbeats
 from tests.simulator.lines import History, Term, Violated, head_name, order

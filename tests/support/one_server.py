@@ -7,22 +7,9 @@ from typing import TypeVar
 from configrepo.model import ServerId
 from scheduler.control_view import Barred, ControlRole
 from scheduler.election import start, step
+from scheduler.election_moves import Action, Event, Heard, Members, Persist, Persisted, Tick
 from scheduler.election_sentences import sentence
-from scheduler.election_values import (
-    Action,
-    Beacon,
-    Durable,
-    Event,
-    Heard,
-    Members,
-    Peer,
-    PeerState,
-    Persist,
-    Persisted,
-    Relay,
-    Tick,
-    View,
-)
+from scheduler.election_values import Beacon, Durable, Peer, PeerState, Relay, View
 from scheduler.presets import LAN
 
 PRIMARY, SECONDARY, JOINING = ControlRole.PRIMARY, ControlRole.SECONDARY, ControlRole.JOINING
