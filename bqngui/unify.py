@@ -22,7 +22,7 @@ from bqngui.candidate import scope_words, tell_committed
 from bqngui.downloads import patch_answer
 from bqngui.login import current_person
 from bqngui.problem_list import ShownProblem, has_error, shown_problems
-from bqngui.review import FileDiff, file_diffs
+from bqngui.review import FileDiff, file_diffs, fingerprint
 from bqngui.shell import desk
 from bqngui.unify_rows import (
     PAGE_ROWS,
@@ -147,6 +147,7 @@ class EffectPage:
     problems: tuple[ShownProblem, ...] = ()
     read_only_reason: str | None = None
     refused: str = ""
+    shown: str = ""
 
     @property
     def committable(self) -> bool:
@@ -273,7 +274,7 @@ def commit() -> ResponseReturnValue:
     """Make the merge commit; the same request sent twice is committed once."""
     message = request.form.get("message", "").replace("\r\n", "\n").strip()[:MOST_MESSAGE]
     request_id = request.form.get("request_id", "")[:MOST_REQUEST_ID]
-    refused = _unusable(message, request_id)
+    refused = _unusable(message, request_id) or _not_seen()
     if not refused:
         match desk().commit_unification(current_person(), message, request_id):
             case Committed() as committed:
@@ -300,6 +301,29 @@ def _unusable(message: str, request_id: str) -> str:
     return ""
 
 
+def _not_seen() -> str:
+    """A sentence if what would be committed is not what the page showed when it was sent."""
+    found = desk().compare_unification()
+    if not isinstance(found, Comparison) or request.form.get("shown") == _shown(found):
+        return ""
+    if not _blocks(found).changes:  # it was committed just now: the desk knows the request
+        return ""
+    return (
+        "The effect is not what this page showed: an answer was changed in another window, or"
+        " somebody committed meanwhile. Nothing was committed. Look at it again."
+    )
+
+
+def _shown(comparison: Comparison) -> str:
+    return fingerprint(_blocks(comparison))
+
+
+def _blocks(comparison: Comparison) -> Comparison:
+    """Without the records of members: that of a replaced one says when, which passes on."""
+    blocks = [change for change in comparison.changes if not change.path.startswith("cluster/")]
+    return replace(comparison, changes=tuple(blocks))
+
+
 def _effect(
     waiting: Unification, message: str, request_id: str, refused: str = ""
 ) -> ResponseReturnValue:
@@ -323,6 +347,7 @@ def _effect(
         problems=tuple(shown_problems(worth_telling(comparison.problems))) if comparison else (),
         read_only_reason=overview.read_only_reason,
         refused=refused,
+        shown=_shown(comparison) if comparison else "",
     )
     return render_template("unify/compare.html", page=page), 422 if refused else 200
 

@@ -70,7 +70,9 @@ def test_a_unification_shows_it(open_site: OpenSite) -> None:
     waiting = site.desk.unification()
     assert waiting is not None
     site.desk.answer(ADA, {}, frozenset(row.id for row in waiting.proposal.rows))
-    sent = {"message": "Unify", "request_id": "r1"}
+    effect = visitor.get("/unify/compare").text
+    shown = re.findall(r'name="(shown)" value="([0-9a-f]+)"', effect)
+    sent = {"message": "Unify", "request_id": "r1", **dict(shown)}
     page = visitor.get(visitor.post("/unify/commit", sent).location).text
     assert marked(page) == site.desk.history()[0].id
 

@@ -13,7 +13,7 @@ from scheduler.views import Role, Unification
 from tests.bqngui.conftest import OpenSite
 from tests.support.browser import Theme, Width, assert_accessible, assert_fits, visit
 from tests.support.fake_desk import ADMINISTRATOR, FakeDesk
-from tests.support.site import Site
+from tests.support.site import Site, Visitor
 
 HOURS = RowId("common/profile/time/peak-time.conf|hours")
 DOWNLINK = RowId("common/policy/rate/rate-20Mbps.conf|downlink rate")
@@ -47,6 +47,13 @@ def answered(site: Site) -> None:
     now = waiting(site)
     answers = dict.fromkeys((HOURS, DOWNLINK, UPLINK), Take("joiner"))
     site.desk.answer(ADMINISTRATOR, answers, frozenset(now.open_rows))
+
+
+def shown_to(visitor: Visitor) -> dict[str, str]:
+    """What the form of the effect says of the effect that it shows."""
+    return dict(
+        re.findall(r'name="(shown)" value="([0-9a-f]+)"', visitor.get("/unify/compare").text)
+    )
 
 
 def test_without_a_joiner_the_page_says_what_it_is_for(site: Site) -> None:
@@ -209,7 +216,7 @@ def test_a_commit_makes_the_cluster_complete_and_the_same_request_is_done_once(
     answered(unifying)
     visitor = unifying.visitor(Role.ADMINISTRATOR)
     before = len(unifying.desk.history())
-    fields = {"message": "Unify BQN 2", "request_id": "r-1"}
+    fields = {"message": "Unify BQN 2", "request_id": "r-1", **shown_to(visitor)}
     assert visitor.post("/unify/commit", fields).location == "/cluster"
     assert visitor.post("/unify/commit", fields).location == "/cluster"
     assert len(unifying.desk.history()) == before + 1
@@ -242,7 +249,7 @@ def test_a_refused_commit_keeps_message_and_request(unifying: Site) -> None:
     answered(unifying)
     visitor = unifying.visitor(Role.ADMINISTRATOR)
     unifying.desk.refusal = "The disk is full."
-    fields = {"message": "My <own> words", "request_id": "r-7"}
+    fields = {"message": "My <own> words", "request_id": "r-7", **shown_to(visitor)}
     answer = visitor.post("/unify/commit", fields)
     assert answer.status_code == 422
     assert "The disk is full." in answer.text
@@ -403,3 +410,22 @@ def test_a_unification_is_answered_and_committed_without_javascript(
         page.get_by_role("button", name="Commit the unification").click()
         expect(page.get_by_text("Committed on BQN 0.")).to_be_visible()
         assert unifying.desk.unification() is None
+
+
+def test_an_effect_that_was_not_shown_is_not_committed(unifying: Site) -> None:
+    answered(unifying)
+    visitor, head = unifying.visitor(Role.ADMINISTRATOR), unifying.desk.history(limit=1)[0].id
+    fields = {"message": "Unify BQN 2", "request_id": "r-1"}
+    stale = shown_to(visitor)
+    now = waiting(unifying)
+    # In another window, after the effect was shown in this one.
+    unifying.desk.answer(ADMINISTRATOR, {**now.answers, HOURS: Take("cluster")}, now.acknowledged)
+    for shown in (stale, {}):
+        answer = visitor.post("/unify/commit", {**fields, **shown})
+        assert answer.status_code == 422
+        assert "not what this page showed" in answer.text
+        assert 'name="request_id" value="r-1"' in answer.text
+    assert unifying.desk.history(limit=1)[0].id == head
+    assert visitor.post("/unify/commit", {**fields, **shown_to(visitor)}).location == "/cluster"
+    tree = {b.path: b.text for b in unifying.desk.configuration(ADMINISTRATOR).blocks}
+    assert "hours 19:00-23:00" in tree["common/profile/time/peak-time.conf"]
