@@ -7,6 +7,7 @@ that take longer to make.
 
 from __future__ import annotations
 
+import resource
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
 MOST_MIB = 300.0
 MOST_CPU_S = 12.0
-"""One process of git may take 5 s, and be a little late; of that many there is only one."""
+"""One process of git may take 5 s, and be a little late; there is hardly a second one."""
 
 MEASURED = Path(__file__).with_name("measured.py")
 BLOB: Object = ("blob", b"x\n")
@@ -241,7 +242,14 @@ class Cost:
             f"{what}: git {self.git_mib:.0f} MiB, {self.git_cpu_s:.1f} s; "
             f"the program {self.own_mib:.0f} MiB more, {self.own_cpu_s:.1f} s; {self.note.result}"
         )
-        return max(self.git_mib, self.own_mib) < MOST_MIB and self.git_cpu_s < MOST_CPU_S
+        most_cpu_s = max(self.git_cpu_s, self.own_cpu_s)
+        return max(self.git_mib, self.own_mib) < MOST_MIB and most_cpu_s < MOST_CPU_S
+
+
+def own_cpu_s() -> float:
+    """CPU seconds of this process and of the git that the program in it started."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process_time() + children.ru_utime + children.ru_stime
 
 
 def refused(one: Replica, bomb: Bomb, said: bytes, folder: Path) -> Cost:
@@ -251,7 +259,7 @@ def refused(one: Replica, bomb: Bomb, said: bytes, folder: Path) -> Cost:
     new, pack = bomb(head)
     measured = folder / "measured"
     Path("/proc/self/clear_refs").write_text("5")
-    mib, cpu_s = own_peak_mib(), process_time()
+    mib, cpu_s = own_peak_mib(), own_cpu_s()
     under = (sys.executable, "-I", "-S", str(MEASURED), str(measured))
     answer = delivered(one, new, pack, under=under)
     assert said in answer, answer[-600:]
@@ -263,7 +271,8 @@ def refused(one: Replica, bomb: Bomb, said: bytes, folder: Path) -> Cost:
     assert note.action.startswith("push over SSH")
     assert note.result.startswith("refused: ")
     git_mib, git_cpu_s = map(float, measured.read_text().split())
-    return Cost(git_mib, git_cpu_s, own_peak_mib() - mib, process_time() - cpu_s, note)
+    # What was measured is a child, too.
+    return Cost(git_mib, git_cpu_s, own_peak_mib() - mib, own_cpu_s() - cpu_s - git_cpu_s, note)
 
 
 @pytest.mark.parametrize("what", BOMBS)
