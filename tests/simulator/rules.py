@@ -139,9 +139,9 @@ REMOVED: dict[str, Removal] = {
     ),
     "R9 disk first": (
         "election",
-        "pending=Accepting(term))\n    return _with(view, following=None, refused=None)\n",
+        "pending=Accepting(term))\n    return adjusted(view, following=None, refused=None)\n",
         "pending=Accepting(term))\n"
-        "    return _with(view, following=leader.id, epoch=term.epoch, refused=None)\n",
+        "    return adjusted(view, following=leader.id, epoch=term.epoch, refused=None)\n",
     ),
     "R9 a higher epoch is called for": (
         "election",
