@@ -133,7 +133,8 @@ class Channel(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close it, sending what waits; nothing more is heard."""
         self._closed = True
-        if self._transport is not None:
+        # Closed a second time, a transport of asyncio lets go of its TLS: abort would fail.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:

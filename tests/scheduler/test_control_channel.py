@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -40,10 +40,26 @@ async def _connected() -> AsyncIterator[tuple[Channel, asyncio.StreamReader, asy
         yield channel, reader, writer
     finally:
         channel.abort()
-        writer.transport.abort()
+        if not writer.is_closing():
+            writer.transport.abort()
         await channel.ended
         with suppress(OSError):
             await writer.wait_closed()
+
+
+def test_a_channel_that_was_closed_twice_can_still_be_dropped() -> None:
+    async def test() -> None:
+        async with _connected() as (channel, _, writer):
+            other = cast(asyncio.Transport, writer.transport)
+            other.pause_reading()  # it does not answer the good-bye of TLS
+            channel.close()
+            channel.close()
+            channel.abort()
+            async with asyncio.timeout(_DEADLINE_S / 4):  # asyncio itself waits 30 s
+                await channel.ended
+            other.resume_reading()
+
+    _run(test())
 
 
 def test_the_first_message_is_waited_for_and_the_rest_goes_to_the_listener() -> None:
