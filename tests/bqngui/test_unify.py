@@ -357,6 +357,25 @@ def test_the_pages_are_accessible_and_fit(
         assert_fits(page)
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "theme"), [(1280, "dark"), (390, "light")])
+def test_pages_are_turned_with_the_answers_given_so_far(
+    open_site: OpenSite, browser: Browser, width: Width, theme: Theme
+) -> None:
+    site = open_site(many(FakeDesk.unifying(), 102))
+    with visit(browser, site, width=width, theme=theme) as page:
+        page.goto("/unify?page=2")
+        assert_accessible(page)
+        assert_fits(page)
+        row = waiting(site).proposal.rows[101].id
+        _choose(page, row, "cluster")
+        page.get_by_role("button", name="Save and show page before").click()
+        notice = page.locator(".notice-success")
+        expect(notice).to_contain_text("Your answers are saved. 106 rows are still open.")
+        expect(notice).to_be_focused()
+        assert waiting(site).answers == {row: Take("cluster")}
+
+
 def _choose(page: Page, row: RowId, value: str) -> None:
     page.locator(f'input[name="take:{row}"][value="{value}"]').check()
 
