@@ -56,6 +56,7 @@ from scheduler.wire import ChangeRequest
 CLUSTER = "refs/heads/cluster"
 TRIES = 3
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SENT_WRONG = "The form was sent in a wrong way: open the page again."
 MOST_CAUSE = 300
 
 
@@ -291,7 +292,7 @@ class Changes:
 
     def _refusal(self, standing: Standing, request: ChangeRequest) -> str | None:
         if not REQUEST_ID.fullmatch(request.request_id):
-            return "The form was sent in a wrong way: open the page again."
+            return SENT_WRONG
         return self._held or standing.refusal
 
     def write_merge(

@@ -20,7 +20,7 @@ from configrepo.members import Member
 from configrepo.model import ServerId
 from configrepo.store import CommitId, RefUpdate, Store
 from configrepo.store import Person as Author
-from scheduler.changes import Changes, lay_over, line_of
+from scheduler.changes import REQUEST_ID, SENT_WRONG, Changes, lay_over, line_of
 from scheduler.file_changes import changes_between
 from scheduler.member_plan import Plan, refusal_of_id, renamed_files
 from scheduler.state_dir import StateDir
@@ -88,6 +88,8 @@ class Renaming:
         """Become another id; the program restarts after this returned."""
         if not person.role.includes(Role.ADMINISTRATOR):
             return Refused("Only an administrator may change the id.")
+        if not REQUEST_ID.fullmatch(request_id):
+            return Refused(SENT_WRONG)
         done = self._store.find_trailer("Request-Id", request_id, self._changes.head())
         if done is not None:
             return Committed(done.id, self._me, "This was already saved.", repeated=True)

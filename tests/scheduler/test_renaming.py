@@ -123,3 +123,13 @@ def test_a_change_of_id_that_fails_holds_nobody_up_and_can_be_made_again(
     assert "common/ntp.conf" not in server.store.files(CommitId(outcome.revision))
     assert server.state.record().id == FIVE
     assert restarts == ["now"]
+
+
+@pytest.mark.parametrize("request_id", ["", "a\nTerm: 9-9", "x\x00y", "\ud800"])
+def test_a_form_sent_in_a_wrong_way_is_refused_in_words(
+    server: SmallServer, renaming: Renaming, request_id: str
+) -> None:
+    outcome = renaming.alone(ADMIN, FIVE, server.changes.head(), request_id)
+    assert isinstance(outcome, Refused)
+    assert server.store.ref(line_of(FIVE)) is None
+    assert isinstance(renaming.alone(ADMIN, FIVE, server.changes.head(), "once"), Committed)
