@@ -167,6 +167,10 @@ class MemberOps:
         refusal = self._submission.standing().refusal
         if refusal is None:
             return self._here(person, operation, base, request_id)
+        # Sent again after a switchover it reaches a primary that may not know this person.
+        done = self._done(request_id)
+        if done is not None:
+            return done
         view = self._around.view()
         primary = next((m for m in self._roster.active() if m.id == view.following), None)
         if primary is None:
@@ -225,9 +229,9 @@ class MemberOps:
                 f"the cluster that is one."
             )
         head = self._changes.head()
-        done = self._store.find_trailer("Request-Id", request_id, head)
+        done = self._done(request_id)
         if done is not None:
-            return Committed(done.id, self._me, "This was already saved.", repeated=True)
+            return done
         files = self._store.files(head)
         if not self._store.has(CommitId(base)) or _own(self._store.files(CommitId(base))) != _own(
             files
@@ -246,6 +250,12 @@ class MemberOps:
         if isinstance(outcome, Committed) and key is not None:
             return replace(outcome, sentence=f"{outcome.sentence} {_told(key)}")
         return outcome
+
+    def _done(self, request_id: str) -> Committed | None:
+        found = self._store.find_trailer("Request-Id", request_id, self._changes.head())
+        if found is None:
+            return None
+        return Committed(found.id, self._me, "This was already saved.", repeated=True)
 
     def _remaining(self, files: Files, operation: Operation) -> tuple[Member, ...]:
         gone = operation.server if isinstance(operation, Remove) else None

@@ -53,12 +53,14 @@ def cluster(tmp_path: Path) -> Iterator[LiveCluster]:
     made.close()
 
 
-def done(server: Assembly, operation: Operation, person: Person = ADMIN) -> Committed:
+def done(
+    server: Assembly, operation: Operation, person: Person = ADMIN, request_id: str = ""
+) -> Committed:
     """Look at an operation and do it; sent twice it is done once."""
     operations = server.desk.operations
     shown = operations.preview(person, operation)
     assert isinstance(shown, Preview), shown
-    request_id = uuid4().hex
+    request_id = request_id or uuid4().hex
     outcome = operations.carry_out(person, operation, shown.comparison.head, request_id)
     assert isinstance(outcome, Committed), outcome
     if getattr(operation, "server", None) != server.me:
@@ -207,9 +209,13 @@ def test_a_server_is_moved_led_renamed_and_leaves(cluster: LiveCluster) -> None:
     told = cluster[1].desk.operations.preview(ANNA, Remove(ServerId(0)))
     assert isinstance(told, Refused)
     assert "Switch over to another server first" in told.sentence
-    done(cluster[0], Switchover(ServerId(1), "new power supply"))
+    switchover, request_id = Switchover(ServerId(1), "new power supply"), uuid4().hex
+    revision = done(cluster[0], switchover, ADMIN, request_id).revision
     wait(lambda: cluster[2].desk.overview().primary == 1, cluster[2].desk.overview)
     cluster.ready(0, 1, 2)
+    again = cluster[0].desk.operations.carry_out(ADMIN, switchover, "0" * 40, request_id)
+    assert isinstance(again, Committed), again
+    assert (again.revision, again.repeated) == (revision, True)
     wait(lambda: "new power supply" in " ".join(cluster[2].desk.overview().alarms))
 
     # From the server itself, which is a secondary now: made by the primary, then followed.
