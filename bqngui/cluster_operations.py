@@ -150,7 +150,9 @@ def carry_out() -> ResponseReturnValue:
 
 def _posted() -> Operation:
     try:
-        return operation_from_json(json.loads(request.form.get("operation", "")))
+        stored = json.loads(request.form.get("operation", ""))
+        json.dumps(stored, ensure_ascii=False).encode()  # half a character can be written nowhere
+        return operation_from_json(stored)
     except (ValueError, RecursionError, RemoteRefused):
         abort(400, "This form does not say what is to be done. Open the page of the server again.")
 

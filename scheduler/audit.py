@@ -118,11 +118,16 @@ def _entry(line: bytes) -> AuditEntry:
     try:
         stored = json.loads(line)
         return AuditEntry(
-            time=datetime.fromisoformat(stored["time"]),
-            person=stored["person"],
-            address=stored["address"],
-            action=stored["action"],
-            result=stored["result"],
+            time=datetime.fromisoformat(stored["time"]).astimezone(UTC),
+            person=_shown(stored["person"]),
+            address=_shown(stored["address"]),
+            action=_shown(stored["action"]),
+            result=_shown(stored["result"]),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return AuditEntry(datetime.fromtimestamp(0, UTC), "?", "", "damaged line", "see the file")
+
+
+def _shown(text: str) -> str:
+    """Half a character of JSON (a lone surrogate) can stand in the file, but on no page."""
+    return text.encode("utf-8", "replace").decode()

@@ -18,6 +18,7 @@ import base64
 import contextlib
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
@@ -45,6 +46,8 @@ _HANDSHAKE_S = 5.0
 _IDLE_S = 15.0
 _REQUEST_S = 30.0
 _ANSWER_S = 30.0
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""May be half a character (a lone surrogate) of JSON."""
 
 _log = logging.getLogger(__name__)
 
@@ -276,6 +279,8 @@ class _Exchange(BaseHTTPRequestHandler):
             return
         try:
             payload = json.loads(body or b"{}")
+            if _HALF.search(body):  # as text it could be written nowhere, and spoil every page
+                json.dumps(payload, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             payload = None
         if not isinstance(payload, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 
@@ -90,6 +91,10 @@ def test_an_operation_that_became_impossible_is_told_and_not_done(site: Site) ->
     assert "No primary can be reached." in visitor.get("/cluster").text
     nonsense = {**carried, "operation": "[]"}
     assert visitor.post("/cluster/operations/carry-out", nonsense).status_code == 400
+    # Half a character, as JSON can say it: it could be written into no commit and on no page.
+    half = {"kind": "pause-automation", "reason": "\ud800", "remind": ""}
+    sent = {**carried, "operation": json.dumps(half)}
+    assert visitor.post("/cluster/operations/carry-out", sent).status_code == 400
     assert site.desk.operations.done == []
 
 

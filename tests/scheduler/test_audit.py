@@ -79,3 +79,20 @@ def test_a_line_that_a_crash_cut_short_costs_only_itself(tmp_path: Path) -> None
     log = filled(path)
     assert len(log.newest(100)) == 11
     assert log.broken_at() == 6
+
+
+def test_half_a_character_or_a_line_of_another_form_spoils_no_other_line(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path)
+    log.write(Person("eve\ud800", Role.VIEWER, "192.0.2.6"), "\udfff", "refused")
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(whole.replace(b'"192.0.2.6"', b"6"))
+        file.write(whole.replace(b"+00:00", b""))
+        file.write(b"[" * 100_000 + b"\n")
+    log.write(NOC, "later", "done")
+    entries = log.newest(10)
+    assert entries[0].action == "later"
+    assert [one.action for one in entries[1:4]] == ["damaged line", "?", "damaged line"]
+    assert entries[4].person == "eve?"
+    assert all(one.time.tzinfo is not None for one in entries)

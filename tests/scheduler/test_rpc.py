@@ -319,3 +319,10 @@ def test_a_fault_before_the_first_request_stands_in_the_log(
         world.call("/echo", {})
     assert "could not be served" in caplog.text
     assert "AttributeError" in caplog.text
+
+
+def test_half_a_character_is_refused_and_a_whole_one_is_not(world: World) -> None:
+    assert world.call("/echo", {"text": "\U0001f600"})["text"] == "\U0001f600"
+    for text in ("\ud800", "a\udfffb"):
+        with pytest.raises(RemoteRefused, match="not a JSON object"):
+            world.call("/echo", {"text": text})
