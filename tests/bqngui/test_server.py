@@ -62,6 +62,20 @@ def echo(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
     return [f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {len(body)}".encode()]
 
 
+def endless(closed: threading.Event) -> WSGIApplication:
+    """Sends for ever; says when nobody takes it any more."""
+
+    def sends(environ: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "application/octet-stream")])
+        try:
+            while True:
+                yield bytes(500_000)
+        finally:
+            closed.set()
+
+    return sends
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[Served] = []
@@ -371,16 +385,7 @@ def test_stopping_finishes_what_was_begun_and_takes_nothing_new(serve: Serve) ->
 )
 def test_a_stream_that_nobody_takes_holds_up_nothing(serve: Serve, limits: Limits) -> None:
     closed = threading.Event()
-
-    def endless(environ: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
-        start("200 OK", [("Content-Type", "application/octet-stream")])
-        try:
-            while True:
-                yield bytes(500_000)
-        finally:
-            closed.set()
-
-    served = serve(endless, limits)
+    served = serve(endless(closed), limits)
     with served.tls() as connection:
         connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(10) == b"HTTP/1.1 2"
@@ -394,17 +399,8 @@ def test_a_client_that_is_gone_in_an_answer_leaves_no_traceback(
     serve: Serve, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     closed = threading.Event()
-
-    def endless(environ: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
-        start("200 OK", [("Content-Type", "application/octet-stream")])
-        try:
-            while True:
-                yield bytes(500_000)
-        finally:
-            closed.set()
-
     caplog.set_level("DEBUG")
-    served = serve(endless, Limits(stall_s=0.3))
+    served = serve(endless(closed), Limits(stall_s=0.3))
     with served.tls() as connection:
         connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(10) == b"HTTP/1.1 2"
