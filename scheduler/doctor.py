@@ -266,8 +266,9 @@ class Doctor:
     def _diagnosis(self, run: _Run) -> Diagnosis:
         key = (run.name, len(run.pairs), f"{run.stage} {len(run.not_asked)}")
         if self._told is None or self._told[0] != key:
-            facts = Facts(run.members, run.pairs, run.not_asked, run.standpoints)
-            self._told = (key, diagnose(facts))
+            # In whatever order the answers came: after a restart it reads the same.
+            pairs = sorted(run.pairs, key=lambda pair: (pair.source, pair.target))
+            self._told = (key, diagnose(Facts(run.members, pairs, run.not_asked, run.standpoints)))
         return self._told[1]
 
     # --- what is kept -----------------------------------------------------------------
