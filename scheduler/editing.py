@@ -279,8 +279,22 @@ class Editing:
             for path, text in now.changes.items()
             if path not in committed.changes or committed.changes[path] != text
         }
-        base = revision if self._store.has(revision) else CommitId(now.base)
+        base = revision if self._stands_on(revision, now.base, committed, left) else now.base
         self._drafts.keep_candidate(person, Candidate(base, left))
+
+    def _stands_on(
+        self, revision: CommitId, base: str, committed: Candidate, left: Mapping[str, str | None]
+    ) -> bool:
+        """Whether what is left was edited on the texts that a commit has.
+
+        If not, somebody else's change of the same blocks came with it: from the older base
+        the two are merged or asked, from the newer one that change would be lost.
+        """
+        if not self._store.has(revision):
+            return False
+        edited_on = {**self._store.files(CommitId(base)), **committed.changes}
+        files = self._store.files(revision)
+        return all(files.get(path) == edited_on.get(path) for path in left)
 
     def _repeated(self, request_id: str) -> Committed | None:
         done = self._store.find_trailer("Request-Id", request_id, self._changes.head())

@@ -17,6 +17,7 @@ from scheduler.control_view import ControlView
 from scheduler.editing import Editing
 from scheduler.submission import Submission
 from scheduler.views import Committed, Comparison, Edited, Person, Refused
+from scheduler.wire import ChangeRequest
 from tests.support.small_server import ADMIN, EXAMPLES, OPERATOR, SmallServer
 from tests.support.standing import alone
 
@@ -273,3 +274,23 @@ def test_what_is_edited_while_the_rest_is_being_committed_stays_a_candidate(room
     room.commit(OPERATOR, "r2")
     assert room.server.files()[NTP] == ntp
     assert room.editing.candidate(OPERATOR) is None
+
+
+def test_what_somebody_else_committed_meanwhile_is_not_overwritten_by_what_stays(
+    room: Room,
+) -> None:
+    """The second window was opened before that: it does not know the other's change."""
+    theirs, mine = "ntp\n server 192.0.2.7\n", "ntp\n server 192.0.2.8\n"
+    room.edited("", "common/dos.conf")
+
+    def both() -> None:
+        room.meanwhile = _nothing
+        change = ChangeRequest(room.server.changes.head(), {NTP: theirs}, "Theirs", "other")
+        assert isinstance(room.server.changes.commit(change, ADMIN), Committed)
+        room.edited(mine)
+
+    room.meanwhile = both
+    room.commit(OPERATOR, "r1")
+    assert room.server.files()[NTP] == theirs
+    room.commit(OPERATOR, "r2")
+    assert room.server.files()[NTP] == f"{theirs} server 192.0.2.8\n"
