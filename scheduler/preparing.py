@@ -9,6 +9,7 @@ Core: reads the store through the commit path.
 
 from __future__ import annotations
 
+from configrepo.errors import UnreadableConfig
 from configrepo.store import CommitId
 from scheduler.changes import Changes
 
@@ -22,7 +23,13 @@ class Preparing:
 
     def run(self) -> str | None:
         """Prepare for changes of the newest commit."""
-        if self._changes.head() == self._known:
+        head = self._changes.head()
+        if head == self._known:
             return None
-        self._known = self._changes.prepare()
+        self._known = head  # also if it fails: it would fail in each round, with all its work
+        try:
+            self._known = self._changes.prepare()
+        except UnreadableConfig as error:
+            # A commit can arrive before the key that it is sealed with.
+            return f"{head[:10]} cannot be prepared: {error}"
         return f"{self._known[:10]} is read and checked"

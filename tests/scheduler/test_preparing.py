@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from configrepo.sealing import Keyring
 from configrepo.store import CommitId, RefUpdate
 from scheduler.changes import line_of
 from scheduler.preparing import Preparing
@@ -83,3 +84,17 @@ def test_files_that_are_wrong_are_no_reason_to_fail(server: SmallServer) -> None
     new = server.store.write_commit([head], files, server.store.signer.committer, "Bad", {})
     server.store.move([RefUpdate(line_of(server.me), head, CommitId(new))], "test")
     assert Preparing(server.changes).run() == f"{new[:10]} is read and checked"
+
+
+def test_a_commit_whose_key_is_missing_is_tried_once(server: SmallServer) -> None:
+    head = server.changes.head()
+    assert server.store.signer is not None
+    token = Keyring.create().seal("common/snmp.conf", "community", "x")
+    files = {**server.files(), "common/snmp.conf": f"snmp\n community {token}\n"}
+    new = server.store.write_commit([head], files, server.store.signer.committer, "Sealed", {})
+    server.store.move([RefUpdate(line_of(server.me), head, CommitId(new))], "test")
+    preparing = Preparing(server.changes)
+    said = preparing.run()
+    assert said is not None
+    assert said.startswith(f"{new[:10]} cannot be prepared: ")
+    assert preparing.run() is None
