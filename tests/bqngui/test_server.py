@@ -391,7 +391,7 @@ def test_a_stream_that_nobody_takes_holds_up_nothing(serve: Serve, limits: Limit
         assert connection.recv(10) == b"HTTP/1.1 2"
         if limits.finish_s < 1:
             served.running.stop()
-        assert closed.wait(10)
+        assert closed.wait(60)
 
 
 @pytest.mark.parametrize("way", ["closed", "reset", "gives up"])
@@ -410,7 +410,7 @@ def test_a_client_that_is_gone_in_an_answer_leaves_no_traceback(
             linger = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             connection.close()
-        assert closed.wait(10)
+        assert closed.wait(60)
     served.running.stop()
     assert [r.getMessage() for r in caplog.records if r.exc_info or r.levelname == "ERROR"] == []
 

@@ -7,8 +7,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import pairwise
@@ -29,6 +29,7 @@ from tests.support.control_rooms import CLUSTER
 from tests.support.identities import identity
 from tests.support.loops import finished
 from tests.support.manual_clock import JumpingWall
+from tests.support.own_delays import own_delays
 
 _LATEST_S = 1.0
 _DEADLINE_S = 60.0
@@ -75,27 +76,6 @@ class WatchedClock(Clock):
         wanted = len(self.steps) + count
         async with asyncio.timeout(_DEADLINE_S), self.stepped:
             await self.stepped.wait_for(lambda: len(self.steps) >= wanted)
-
-
-@contextmanager
-def own_delays() -> Iterator[list[float]]:
-    """By how much this machine lets a thread wait that wants to run every 50 ms."""
-    late, end = [0.0], threading.Event()
-
-    def watch() -> None:
-        before = time.monotonic()
-        while not end.wait(0.05):
-            now = time.monotonic()
-            late.append(now - before - 0.05)
-            before = now
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield late
-    finally:
-        end.set()
-        thread.join()
 
 
 @pytest.mark.parametrize(

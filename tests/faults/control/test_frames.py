@@ -26,12 +26,15 @@ from tests.faults.control.lines import (
 from tests.faults.control.mutations import KINDS, out_of_order, unknown_type
 from tests.support.control_rooms import Room
 from tests.support.identities import identity
+from tests.support.own_delays import own_delays
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
 # What is sent over one connection before it is ended, if nothing has ended it.
 _MOST = 40
 _MORE_MB = 32.0
+# A machine that stands still this long may let a member be silent for too long.
+_STANDSTILL_S = 0.3
 # Of these every single one must be refused.
 _NEVER_READ = {"cut_short", "nested_deeply", "key_twice", "too_many_keys", "interleaved"}
 
@@ -220,13 +223,14 @@ def test_mutated_frames_over_tls_end_the_connection_and_nothing_else(
     abuse, goal = Abuse(zero), 50_000 if full else 5_000
     process, said = _control_process(zero), len(zero.sentences)
     zero.seen.clear()
-    while abuse.counts.total() < goal // 10:
-        abuse.connection()
-    before_mb = _memory_mb(process)
-    while abuse.counts.total() < goal:
-        abuse.connection()
-        if abuse.connections % 500 == 0:
-            wait_for_contact(zero, 1, datetime.now(UTC))
+    with own_delays() as late:
+        while abuse.counts.total() < goal // 10:
+            abuse.connection()
+        before_mb = _memory_mb(process)
+        while abuse.counts.total() < goal:
+            abuse.connection()
+            if abuse.connections % 500 == 0:
+                wait_for_contact(zero, 1, datetime.now(UTC))
     after_mb = _memory_mb(process)
     print(
         f"{abuse.counts.total()} mutated frames over {abuse.connections} connections, "
@@ -235,11 +239,8 @@ def test_mutated_frames_over_tls_end_the_connection_and_nothing_else(
     check_kinds(abuse.counts, goal)
     assert _control_process(zero) == process
     assert after_mb < before_mb + _MORE_MB
-    assert {state for number, state in zero.seen if number == 1} <= {
-        "alive",
-        "suspect",
-        "indirect",
-    }
+    states = {state for number, state in zero.seen if number == 1}
+    assert states <= {"alive", "suspect", "indirect"} or max(late) > _STANDSTILL_S, states
     assert not any("ended" in sentence for sentence in zero.sentences[said:])
     asked = datetime.now(UTC)
     wait_for_contact(zero, 1, asked)
