@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from scheduler.state_dir import append_durably
@@ -27,6 +28,9 @@ from scheduler.views import AuditEntry, Person
 START = "0" * 64
 MOST_WAITING = 10_000
 """How many lines can wait; of more the oldest are in the log of the program only."""
+
+# Each append waits for the disk, and whoever wants to log in waits for that.
+_AT_ONCE = 100
 
 _log = logging.getLogger(__name__)
 
@@ -83,14 +87,19 @@ class AuditLog:
 
     def _write_waiting(self) -> OSError | None:
         while self._waiting:
-            entry = {**self._waiting[0], "previous": self._previous}
-            line = json.dumps(entry, ensure_ascii=True, sort_keys=True).encode()
+            batch = list(islice(self._waiting, _AT_ONCE))
+            lines, previous = b"", self._previous
+            for entry in batch:
+                stored = {**entry, "previous": previous}
+                line = json.dumps(stored, ensure_ascii=True, sort_keys=True).encode()
+                lines, previous = lines + line + b"\n", _digest(line)
             try:
-                append_durably(self._path, line + b"\n")
+                append_durably(self._path, lines)
             except OSError as error:
                 return error
-            self._waiting.popleft()
-            self._previous = _digest(line)
+            for _ in batch:
+                self._waiting.popleft()
+            self._previous = previous
         return None
 
     def newest(self, limit: int) -> tuple[AuditEntry, ...]:

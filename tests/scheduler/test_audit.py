@@ -8,6 +8,7 @@ import pytest
 
 from scheduler.audit import AuditLog
 from scheduler.views import Person, Role
+from tests.support.counting import calls_of
 
 NOC = Person("noc", Role.OPERATOR, "192.0.2.1")
 
@@ -96,3 +97,17 @@ def test_half_a_character_or_a_line_of_another_form_spoils_no_other_line(tmp_pat
     assert [one.action for one in entries[1:4]] == ["damaged line", "?", "damaged line"]
     assert entries[4].person == "eve?"
     assert all(one.time.tzinfo is not None for one in entries)
+
+
+def test_very_many_lines_that_waited_are_written_in_few_steps(tmp_path: Path) -> None:
+    """Each step waits for the disk, and whoever logs in meanwhile waits for all of them."""
+    log = AuditLog(tmp_path / "later" / "audit.jsonl")
+    for number in range(400):
+        log.write(NOC, f"action {number}", "done")
+    (tmp_path / "later").mkdir()
+    assert calls_of(log.write_waiting, "append_durably", "scheduler/state_dir.py") <= 4
+    assert log.alarms() == ()
+    assert log.broken_at() is None
+    assert [entry.action for entry in log.newest(400)] == [
+        f"action {number}" for number in reversed(range(400))
+    ]
