@@ -18,7 +18,6 @@ import base64
 import contextlib
 import json
 import logging
-import re
 import socket
 import ssl
 import threading
@@ -34,6 +33,7 @@ from configrepo.model import ServerId
 from scheduler import tls
 from scheduler.deadline import DeadlineSocket, Writer
 from scheduler.errors import JoinRefused, SchedulerError
+from scheduler.foreign_json import foreign_json
 from scheduler.identity import Identity
 from scheduler.token_bucket import TokenBuckets
 
@@ -46,8 +46,6 @@ _HANDSHAKE_S = 5.0
 _IDLE_S = 15.0
 _REQUEST_S = 30.0
 _ANSWER_S = 30.0
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-"""May be half a character (a lone surrogate) of JSON."""
 
 _log = logging.getLogger(__name__)
 
@@ -278,9 +276,7 @@ class _Exchange(BaseHTTPRequestHandler):
         if body is None:
             return
         try:
-            payload = json.loads(body or b"{}")
-            if _HALF.search(body):  # as text it could be written nowhere, and spoil every page
-                json.dumps(payload, ensure_ascii=False).encode()
+            payload = foreign_json(body or b"{}")
         except (ValueError, RecursionError):
             payload = None
         if not isinstance(payload, dict):

@@ -26,6 +26,7 @@ from configrepo.model import ServerId
 from scheduler import causes, tls
 from scheduler.deadline import DeadlineSocket
 from scheduler.errors import JoinRefused, RemoteRefused, UnknownRoute, Unreachable, WrongIdentity
+from scheduler.foreign_json import foreign_json
 from scheduler.identity import Identity
 
 _CONNECT_S = 5.0
@@ -277,7 +278,7 @@ def _value(place: str, status: int, data: bytes) -> dict[str, Any]:
     """The answer, or the typed error that it says."""
     value: object = None
     with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(data)
+        value = foreign_json(data)
     if not isinstance(value, dict):
         raise RemoteRefused(f"{place} gave an answer that is not understood: another release?")
     if status == http.client.OK:

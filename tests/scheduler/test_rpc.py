@@ -39,6 +39,7 @@ class World:
                 "/refuse": self.refuse,
                 "/missing": self.missing,
                 "/broken": lambda caller, payload: {"x": 1 // 0},
+                "/half": lambda caller, payload: {"version": "5\ud800"},
                 "/wait": self.wait,
             },
             {
@@ -276,7 +277,20 @@ def test_a_length_that_is_no_number_is_refused(world: World, length: str) -> Non
     assert status == 411
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b"\xff", b"[" * 60000])
+_HALF_AS_BYTES = b'{"name": "\xed\xa0\x80"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"{",
+        b"\xff",
+        b"[" * 60000,
+        _HALF_AS_BYTES,
+        '{"name": "\ud800"}'.encode("utf-16", "surrogatepass"),
+    ],
+)
 def test_a_body_that_is_no_object_is_refused(world: World, body: bytes) -> None:
     head = b"POST /probe HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
     status, _ = _raw_join(world, head + body)
@@ -326,3 +340,9 @@ def test_half_a_character_is_refused_and_a_whole_one_is_not(world: World) -> Non
     for text in ("\ud800", "a\udfffb"):
         with pytest.raises(RemoteRefused, match="not a JSON object"):
             world.call("/echo", {"text": text})
+
+
+def test_half_a_character_in_an_answer_is_not_understood(world: World) -> None:
+    """It would stand in a report, and every page that shows reports would be an error page."""
+    with pytest.raises(RemoteRefused, match="not understood"):
+        world.call("/half", {})
