@@ -19,6 +19,7 @@ from scheduler.control_view import ControlRole
 from scheduler.election_values import Beacon
 from scheduler.frames import MAX_BYTES, Frames, encode
 from scheduler.messages import Hello, Ping, to_json
+from scheduler.presets import PRESETS
 from tests.support.control_rooms import CLUSTER, Member, Room
 from tests.support.identities import identity
 
@@ -259,9 +260,10 @@ def test_a_server_that_stops_refuses_who_calls_as_soon_as_it_has_said_good_bye(
     tmp_path: Path,
 ) -> None:
     """Else who missed the good-bye waits in a queue that nobody serves, and learns nothing."""
-    made = Room(0, tmp_path / "room")
+    # The caller answers no heartbeat: long before it were taken for silent, all is over.
+    made = Room(0, tmp_path / "room", timing=PRESETS["wan"])
     caller = Member(ServerId(1), "127.0.0.1", 1, identity(1).certificate_b64)
-    made.room.set_members((made.member(), caller), CLUSTER)
+    made.room.set_members((made.member(), caller), CLUSTER, founding=True)
     made.wait(lambda view: view.role is ControlRole.PRIMARY)
     port = made.room.port
     with _calling(made, 1) as calling, ThreadPoolExecutor(1) as pool:
