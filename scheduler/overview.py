@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from types import UnionType
 from typing import Any
 
 from configrepo.cluster_settings import Pause
@@ -57,6 +58,16 @@ class Report:
     unreached: tuple[ServerId, ...] = ()
 
 
+_KINDS: Mapping[str, UnionType | type] = {
+    **dict.fromkeys(("name", "version", "gui_url", "result", "sentence"), str),
+    **dict.fromkeys(("head", "running", "hash"), str | None),
+    "id": int,
+    "cpu_percent": int | float | None,
+    "simulated": bool,
+}
+"""What pages count on: another kind in one report would make an error page of each of them."""
+
+
 def report_to_json(report: Report) -> dict[str, Any]:
     """A report as it travels."""
     return {
@@ -78,8 +89,11 @@ def report_from_json(stored: Mapping[str, Any]) -> Report:
         refs = {str(ref): str(commit) for ref, commit in stored.get("refs", {}).items()}
         unreached = tuple(ServerId(int(server)) for server in stored.get("unreached", ()))
         known = {**stored, "refs": refs, "unreached": unreached}
+        for name, kind in _KINDS.items():
+            if not isinstance(known[name], kind):
+                raise TypeError(f"{name} is something else")
         return Report(**{**known, "samples": samples[-SPARK:]})
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise RemoteRefused(f"the report of a server cannot be read ({error!r})") from error
 
 

@@ -195,3 +195,24 @@ def test_a_report_survives_the_wire_and_a_wrong_one_is_refused() -> None:
     for wrong in ({}, {"samples": [1]}, {**report_to_json(report(ONE)), "more": 1}):
         with pytest.raises(RemoteRefused, match="report"):
             report_from_json(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ["x"]},
+        {"version": 5},
+        {"gui_url": None},
+        {"sentence": {}},
+        {"head": 1},
+        {"cpu_percent": "a lot"},
+        {"simulated": "no"},
+        {"id": "1"},
+        {"samples": [[1.0, 1e999, 1]]},
+    ],
+    ids=str,
+)
+def test_a_report_with_another_kind_of_value_is_refused(wrong: dict[str, object]) -> None:
+    """Else one server could make an error page of every page that shows all of them."""
+    with pytest.raises(RemoteRefused, match="report"):
+        report_from_json({**report_to_json(report(ONE)), **wrong})
