@@ -108,6 +108,20 @@ def run(
         DiskFull: git said that no space is left.
         StoreError: another exit status, or the time limit; carries git's words.
     """
+    status, output, complaint = _ended(path, arguments, stdin, quarantine, time_limit_s)
+    if status not in answers:
+        raise _failure(arguments[0], status, complaint or output)
+    return status, output
+
+
+def _ended(
+    path: Path,
+    arguments: Sequence[str],
+    stdin: bytes,
+    quarantine: Path | None,
+    time_limit_s: float,
+) -> tuple[int, bytes, bytes]:
+    """Exit status, output and complaint."""
     directories = _object_directories(path, quarantine)
     limits = _BOUNDED if quarantine is not None else ()
     words = [f"--git-dir={path}", *arguments]
@@ -121,9 +135,7 @@ def run(
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-    if process.returncode not in answers:
-        raise _failure(arguments[0], process.returncode, complaint)
-    return process.returncode, output
+    return process.returncode, output, complaint
 
 
 def _object_directories(path: Path, quarantine: Path | None) -> dict[str, str]:
@@ -318,15 +330,29 @@ def index_pack(path: Path, pack: IO[bytes], quarantine: Path | None = None) -> N
 
 
 def fsck(path: Path, *, connectivity_only: bool = False) -> str | None:
-    """Check the repository; None if it is sound, else git's words."""
+    """Check the repository; None if it is sound, else git's words.
+
+    What others commit after git has listed the objects seems to be missing: only what a
+    second look finds as well is told.
+    """
     arguments = ["fsck", "--strict", "--no-dangling", "--no-progress"]
     if connectivity_only:
         arguments.append("--connectivity-only")
     try:
-        run(path, arguments, time_limit_s=600.0)
+        first = _complaints(path, arguments)
+        again = _complaints(path, arguments) if first else []
     except StoreError as error:
         return str(error)
-    return None
+    return "\n".join(line for line in again if line in first) or None
+
+
+def _complaints(path: Path, arguments: Sequence[str]) -> list[str]:
+    status, output, complaint = _ended(path, arguments, b"", None, 600.0)
+    if status == 0:
+        return []
+    said = (complaint + output).decode("utf-8", "replace").splitlines()
+    wrong = [line for line in said if not line.startswith("notice:")]
+    return wrong or [f"git {arguments[0]} failed ({status})"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from configrepo.errors import StoreError
 from configrepo.git_config import repository_config
 from configrepo.revision import RefUpdate
 from configrepo.store import Store
-from tests.support.repositories import LINE, line_of, new_store, real_git
+from tests.support.repositories import LINE, commit, line_of, new_store, policy, real_git
 
 
 @pytest.fixture
@@ -87,6 +90,31 @@ def test_the_reason_of_a_move_is_one_line_of_the_reflog(store: Store) -> None:
 )
 def test_lines_are_merged_as_git_does(base: str, a: str, b: str, merged: str | None) -> None:
     assert git.merge_lines(base, a, b) == merged
+
+
+def test_fsck_of_a_repository_that_is_written_to_finds_nothing_wrong(store: Store) -> None:
+    """Git lists the objects first and the refs then: what comes between seems to be missing."""
+    ready, enough = threading.Event(), threading.Event()
+
+    def write() -> None:
+        at = line_of(store, 100)[-1]
+        ready.set()
+        for number in itertools.count(1):
+            made = commit(store, at, "change", policy(number))
+            store.move([RefUpdate(LINE, at, made)], "test")
+            at = made
+            if enough.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        try:
+            assert ready.wait(60)
+            said = [git.fsck(store.path) for _ in range(30)]
+        finally:
+            enough.set()
+        writing.result()
+    assert said == [None] * 30
 
 
 def test_fsck_says_what_is_broken(store: Store) -> None:
