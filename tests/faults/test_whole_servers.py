@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from random import Random
 
 import pytest
@@ -28,16 +30,24 @@ from tests.support.whole_servers import (
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(3600)]
 
+# After each BQN 0 must answer twice as long before it leads again (R5).
+KILLS_OF_A_PAIR = 2
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[WholeCluster]:
-    """BQN 0 and BQN 1."""
+
+@pytest.fixture
+def fresh_pair() -> Iterator[Callable[[], WholeCluster]]:
+    """Makes BQN 0 and BQN 1, in the place of the pair before."""
     try:
         namespaces.require()
     except RivalMissing as missing:
         pytest.skip(str(missing))
-    with running(2) as cluster:
-        yield cluster
+    with ExitStack() as stack:
+
+        def make() -> WholeCluster:
+            stack.close()
+            return stack.enter_context(running(2))
+
+        yield make
 
 
 def sent(server: WholeServer, page: Page) -> Acknowledged | NotTaken | None:
@@ -89,39 +99,44 @@ def saved(server: WholeServer, page: Page) -> Acknowledged:
     return answers[0]
 
 
-def moments(seed: int, full: bool) -> list[float | None]:
-    """When to kill: at the worst moment, and at any."""
+def kills(
+    seed: int, full: bool, fresh_pair: Callable[[], WholeCluster]
+) -> Iterator[tuple[int, WholeCluster, float | None]]:
+    """The number of a kill, a pair that BQN 0 leads, and when: at the worst moment, or at any."""
     random = Random(seed)
-    return [None, *(random.uniform(0.0, 0.25) for _ in range(49 if full else 0))]
+    moments = [None, *(random.uniform(0.0, 0.25) for _ in range(49 if full else 0))]
+    for number, after_s in enumerate(moments):
+        if number % KILLS_OF_A_PAIR == 0:
+            pair = fresh_pair()
+        pair.led_by(0, 0)
+        yield number, pair, after_s
 
 
 def test_a_form_that_a_crash_of_the_primary_interrupts_is_saved_once(
-    pair: WholeCluster, full: bool
+    fresh_pair: Callable[[], WholeCluster], full: bool
 ) -> None:
-    zero = pair[0]
-    for number, after_s in enumerate(moments(5, full)):
-        pair.led_by(0, 0)
+    for number, pair, after_s in kills(5, full, fresh_pair):
+        zero = pair[0]
         page = kill_while_saving(pair, 0, f"own{number}", after_s)
         zero.start()
         until("the pages of BQN 0 answer", zero.answers)
         revision = saved(zero, page).revision
-        until("both have it", lambda kept=revision: all_there(pair, {kept}))  # type: ignore[misc]
+        until("both have it", partial(all_there, pair, {revision}))
         assert [request_ids(server, page) for server in pair.servers] == [1, 1]
 
 
 def test_a_form_sent_through_a_secondary_survives_the_crash_of_the_primary(
-    pair: WholeCluster, full: bool
+    fresh_pair: Callable[[], WholeCluster], full: bool
 ) -> None:
     """The other server may lead meanwhile and save it, too; then both are the same change."""
-    zero, one = pair[0], pair[1]
-    for number, after_s in enumerate(moments(6, full)):
-        pair.led_by(0, 0)
+    for number, pair, after_s in kills(6, full, fresh_pair):
+        zero, one = pair[0], pair[1]
         name = f"through{number}"
         page = kill_while_saving(pair, 1, name, after_s)
         lost = zero.head()
         revision = saved(one, page).revision
         zero.start()
-        until("both have all", lambda kept={lost, revision}: all_there(pair, kept), pair.told)  # type: ignore[misc]
+        until("both have all", partial(all_there, pair, {lost, revision}), pair.told)
         pair.alike()
         for server in pair.servers:
             path = f"common/policy/rate/{name}.conf"
